@@ -1,0 +1,58 @@
+# DataFlow Lab. The two commands of the README are `make demo` and `make test`; each sets everything up by itself.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture lock bench-start clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(READY) ## Install everything: environment, packages, jars
+$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml datalab/local/jars.lock scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh "$(VENV)"
+
+demo: setup ## Start the lab, feed it the sample data, print the proof, stop it
+	@$(BIN)/datalab demo
+
+up: setup ## Start the lab and leave it running
+	@$(BIN)/datalab up --detach
+
+down: ## Stop the lab
+	@$(BIN)/datalab down
+
+status: ## Show what runs
+	@$(BIN)/datalab status
+
+doctor: setup ## Check this machine
+	@$(BIN)/datalab doctor
+
+test: setup ## Run every test on real parts
+	@$(PYTEST) tests
+
+test-fast: setup ## Run the tests that need no running parts
+	@$(PYTEST) tests/unit
+
+check: lint types architecture test ## Everything that must hold before a change lands
+
+lint: setup ## Style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## Static types, strict
+	@$(BIN)/mypy
+
+architecture: setup ## Directions of imports
+	@$(BIN)/lint-imports
+
+lock: setup ## Resolve requirements.in anew, with hashes
+	@$(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.lock
+
+bench-start: setup ## Seconds and memory of the lab's start
+	@$(BIN)/python -m bench.start
+
+clean: ## Remove the environment and the lab's state
+	@if [ -x $(BIN)/datalab ]; then $(BIN)/datalab down; fi
+	@rm -rf $(VENV) .datalab .mypy_cache .ruff_cache .pytest_cache

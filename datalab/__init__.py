@@ -1,0 +1,1 @@
+"""What every process of the lab shares; nothing here belongs to a single service."""

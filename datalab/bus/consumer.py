@@ -1,0 +1,163 @@
+"""Consuming events: decode → handle → commit. An offset moves only after the handler has returned or the record
+lies in the dead letters, so a handler sees each event at least once and must recognise a repeat by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from prometheus_client import Counter, Gauge
+
+from datalab.bus.deadletters import DeadLetters
+from datalab.bus.progress import Progress
+from datalab.bus.publisher import RecordRef
+from datalab.bus.retry import RetryPolicy
+from datalab.runtime.logs import get_logger
+from schemas.codec import CodecError, EncodedRecord, decode
+from schemas.envelope import Event
+
+log = get_logger(__name__)
+Handler = Callable[[Event, RecordRef], Awaitable[None]]
+CONSUMED = Counter("datalab_events_consumed", "Records by outcome", ["group", "topic", "outcome"])
+LAG = Gauge("datalab_consumer_lag", "Records between position and end", ["group", "topic", "partition"])
+
+
+class Consumer:
+    """One member of a consumer group. Partitions are handled side by side, records of a partition in order."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        handler: Handler,
+        *,
+        dead_letters: DeadLetters,
+        retry: RetryPolicy | None = None,
+        batch: int = 200,
+        stall_s: float = 60.0,
+    ) -> None:
+        self._bootstrap, self._group, self._topics, self._batch = bootstrap, group, list(topics), batch
+        self._handler, self._dead_letters, self._retry = handler, dead_letters, retry or RetryPolicy()
+        self._progress = Progress(stall_s)
+
+    async def check(self) -> str | None:
+        """Readiness: None, or why no progress is made."""
+        return self._progress.stalled()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set. A lost broker is waited for, with back-off."""
+        attempt = 0
+        while not stop.is_set():
+            try:
+                async with _joined(self._consumer(), self._topics) as consumer:
+                    attempt = 0
+                    await self._consume(consumer, stop)
+            except (KafkaError, OSError) as error:
+                attempt += 1
+                self._progress.disconnected(str(error))
+                log.warning("consumer.reconnecting", group=self._group, reason=str(error), attempt=attempt)
+                await _wait(stop, self._retry.delay_s(attempt))
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=self._group,
+            enable_auto_commit=False,  # auto-commit would move offsets before the effect
+            auto_offset_reset="earliest",
+            session_timeout_ms=15_000,
+            heartbeat_interval_ms=3_000,
+            # A dependency may be away for long while a handler keeps trying; heartbeats go on meanwhile.
+            max_poll_interval_ms=3_600_000,
+        )
+
+    async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            batches = await consumer.getmany(timeout_ms=250, max_records=self._batch)
+            self._progress.polled(bool(consumer.assignment()))
+            await asyncio.gather(*(self._partition(consumer, tp, rs, stop) for tp, rs in batches.items()))
+            for tp in consumer.assignment():
+                end = consumer.highwater(tp)
+                if end is not None:
+                    # The position is known here: a batch or an empty answer has set the high-water mark.
+                    LAG.labels(self._group, tp.topic, tp.partition).set(max(0, end - await consumer.position(tp)))
+
+    async def _partition(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: Sequence[Any], stop: asyncio.Event
+    ) -> None:
+        done = None
+        for record in records:
+            if not await self._one(record, stop):
+                break
+            done = record.offset + 1
+        if done is None:
+            return
+        try:
+            await consumer.commit({tp: done})
+        except (CommitFailedError, IllegalStateError) as error:
+            # The partition went to another member; it will see these records again, and recognise them.
+            log.info("commit.lost", group=self._group, partition=f"{tp.topic}[{tp.partition}]", reason=str(error))
+
+    async def _one(self, record: Any, stop: asyncio.Event) -> bool:
+        """Handle one record to its end; False if `stop` came first and it must be seen again."""
+        ref = RecordRef(record.topic, record.partition, record.offset)
+        attempt = 0
+        with self._progress.handling(ref):
+            while True:
+                attempt += 1
+                try:
+                    await self._handler(decode(record.key, record.value, record.headers), ref)
+                except CodecError as error:
+                    return await self._bury(record, ref, str(error), stop)
+                except Exception as error:
+                    if self._retry.gives_up(error, attempt):
+                        return await self._bury(record, ref, f"{type(error).__name__}: {error}", stop)
+                    log.warning("event.retry", at=str(ref), attempt=attempt, reason=_reason(error))
+                    if await _wait(stop, self._retry.delay_s(attempt)):
+                        return False
+                else:
+                    CONSUMED.labels(self._group, ref.topic, "handled").inc()
+                    return True
+
+    async def _bury(self, record: Any, ref: RecordRef, reason: str, stop: asyncio.Event) -> bool:
+        """Move the record to the dead letters; tried until it is stored, since the offset moves next."""
+        original = EncodedRecord(record.key, record.value or b"", list(record.headers))
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await self._dead_letters.bury(ref, self._group, reason, original)
+            except (KafkaError, OSError) as error:
+                log.warning("deadletter.retry", at=str(ref), attempt=attempt, reason=str(error))
+                if await _wait(stop, self._retry.delay_s(attempt)):
+                    return False
+            else:
+                log.error("event.dead", at=str(ref), group=self._group, reason=reason)
+                CONSUMED.labels(self._group, ref.topic, "dead").inc()
+                return True
+
+
+@contextlib.asynccontextmanager
+async def _joined(consumer: AIOKafkaConsumer, topics: list[str]) -> Any:
+    consumer.subscribe(topics)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait, or return True as soon as `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+    return stop.is_set()
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,0 +1,51 @@
+"""Whether a consumer makes progress: a process that lives but handles nothing must not count as healthy."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from datalab.bus.publisher import RecordRef
+
+
+class Progress:
+    """Notes what a consumer does and says what it is stuck on. Times are monotonic seconds."""
+
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s = stall_s
+        self._polled: float | None = None
+        self._lost: str | None = "has not joined its group yet"
+        self._handling: dict[RecordRef, float] = {}
+
+    def polled(self, assigned: bool) -> None:
+        """The broker answered; `assigned` tells whether the consumer has any partition."""
+        self._polled = time.monotonic()
+        # More members than partitions leaves some without work, which is no fault once they have joined.
+        if assigned:
+            self._lost = None
+
+    def disconnected(self, reason: str) -> None:
+        """The broker is away."""
+        self._lost = reason
+
+    @contextlib.contextmanager
+    def handling(self, ref: RecordRef) -> Iterator[None]:
+        """Around the handling of one record, retries included."""
+        self._handling[ref] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._handling[ref]
+
+    def stalled(self) -> str | None:
+        """None, or what the consumer is stuck on."""
+        if self._lost is not None:
+            return f"consumer: {self._lost}"
+        now = time.monotonic()
+        for ref, since in self._handling.items():
+            if now - since > self._stall_s:
+                return f"stuck on {ref} for {now - since:.0f} s"
+        if not self._handling and self._polled is not None and now - self._polled > self._stall_s:
+            return f"no poll for {now - self._polled:.0f} s"
+        return None

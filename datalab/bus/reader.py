@@ -1,0 +1,82 @@
+"""Reading topics without a group: for people, tests and proofs. It commits nothing and disturbs no consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from datalab.bus.publisher import RecordRef
+from schemas.codec import CodecError, decode
+from schemas.envelope import Event
+
+
+async def read_records(
+    bootstrap: str,
+    topics: Sequence[str],
+    *,
+    since: datetime | None = None,
+    follow: bool = False,
+) -> AsyncIterator[Any]:
+    """Every record of the topics from `since` (default: the beginning). Ends at the end that was there at the
+    start, or never with `follow`. Order holds within a partition. Raises ConnectionError without a broker."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        try:
+            await consumer.start()
+        except Exception as error:
+            raise ConnectionError(f"no Kafka broker answers at {bootstrap}") from error
+        partitions = await _partitions(consumer, topics)
+        ends = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        await _seek(consumer, partitions, since)
+        left = {tp for tp in partitions if await consumer.position(tp) < ends[tp]}
+        while left or follow:
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    if follow or record.offset < ends[tp]:
+                        yield record
+            left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
+    finally:
+        await consumer.stop()
+
+
+async def read_events(
+    bootstrap: str, topics: Sequence[str], *, since: datetime | None = None, follow: bool = False
+) -> AsyncIterator[tuple[RecordRef, Event]]:
+    """As `read_records`, decoded; what is not an event is passed over."""
+    async for record in read_records(bootstrap, topics, since=since, follow=follow):
+        try:
+            event = decode(record.key, record.value, record.headers)
+        except CodecError:
+            continue
+        yield RecordRef(record.topic, record.partition, record.offset), event
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
+    await consumer._client.set_topics(topics)
+    found: list[TopicPartition] = []
+    for topic in topics:
+        for _ in range(20):
+            numbers = consumer.partitions_for_topic(topic)
+            if numbers:
+                found += [TopicPartition(topic, number) for number in sorted(numbers)]
+                break
+            await asyncio.sleep(0.1)
+    return found
+
+
+async def _seek(consumer: AIOKafkaConsumer, partitions: list[TopicPartition], since: datetime | None) -> None:
+    if since is None:
+        await consumer.seek_to_beginning(*partitions)
+        return
+    stamp = int(since.timestamp() * 1000)
+    offsets = await consumer.offsets_for_times(dict.fromkeys(partitions, stamp))
+    for tp in partitions:
+        if offsets[tp] is None:
+            await consumer.seek_to_end(tp)
+        else:
+            consumer.seek(tp, offsets[tp].offset)

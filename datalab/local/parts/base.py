@@ -1,0 +1,102 @@
+"""What a part of the lab is: what it needs, how its process is started, and how one knows that it is ready.
+
+A part decides and probes; it holds no process. Starting, watching and restarting are the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from datalab.local.environment import PART_MARK
+from datalab.local.jars import JarCache
+from datalab.local.java import Java
+from datalab.local.layout import LabLayout
+from datalab.runtime.settings import PROJECT_ROOT
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What parts may know of the lab they belong to. `env` is the environment of every process."""
+
+    layout: LabLayout
+    ports: Mapping[str, int]
+    env: Mapping[str, str] = field(repr=False)
+    database_url: str = field(repr=False)
+    jars: JarCache
+    java: Java | None = None
+
+    def need_java(self) -> Java:
+        if self.java is None:
+            raise PartError("Java is needed for this part; run: datalab doctor")
+        return self.java
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process to start. `user` is an account's name, or None for one's own."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cwd: Path = PROJECT_ROOT
+    user: str | None = None
+
+
+class PartError(RuntimeError):
+    """A part cannot start, for a reason that the message gives in one line."""
+
+
+class Part:
+    """One part of the lab. Subclasses override what differs."""
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    # Name of the port in `Lab.ports` -> the wanted number.
+    ports: ClassVar[Mapping[str, int]] = {}
+    # Runs to its end with exit code 0 rather than being kept alive.
+    one_shot: ClassVar[bool] = False
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    stop_seconds: ClassVar[float] = 8.0
+    # Whether processes that it started go on when it dies, as the flow runs of a worker do.
+    children_outlive_it: ClassVar[bool] = False
+    # How long it may answer badly, while alive, before it is restarted.
+    unhealthy_seconds: ClassVar[float] = 90.0
+
+    async def prepare(self, lab: Lab) -> None:
+        """What must be on disk before the process starts. Idempotent; runs before every start."""
+
+    def command(self, lab: Lab) -> Command | None:
+        """The process; None for a part that runs elsewhere and is only checked."""
+        raise NotImplementedError
+
+    async def ready(self, lab: Lab) -> str | None:
+        """None if the part answers by its own protocol, else what it lacks. May raise OSError."""
+        return None
+
+    async def settle(self, lab: Lab) -> None:
+        """What others rely on and can be done only once it answers. Idempotent; after every start."""
+
+    def url(self, lab: Lab) -> str | None:
+        """Where a person finds it; None if there is nothing to open."""
+        return None
+
+
+async def run_step(lab: Lab, part: str, command: Command, seconds: float = 120) -> None:
+    """Run a preparing command to its end, its output in the part's log; raises PartError if it fails."""
+    lab.layout.logs.mkdir(parents=True, exist_ok=True)
+    with lab.layout.log(part).open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command.argv, env={**lab.env, **command.env, PART_MARK: part}, cwd=command.cwd, user=command.user,
+            stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )
+        try:
+            code = await asyncio.wait_for(process.wait(), seconds)
+        except (TimeoutError, asyncio.CancelledError):
+            process.kill()
+            raise
+    if code != 0:
+        raise PartError(f"{Path(command.argv[0]).name} ended with exit code {code}; see {lab.layout.log(part)}")

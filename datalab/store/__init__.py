@@ -1,0 +1,1 @@
+"""Postgres for every process: engine, tables, migrations. The only place that names tables."""

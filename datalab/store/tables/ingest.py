@@ -1,0 +1,40 @@
+"""Ledger of files: what was seen, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from datalab.store.base import Base, now_column
+
+
+class FileRow(Base):
+    """One version of a file: the same path with another size or time is another row.
+
+    `pending` is stored before publishing and becomes `published` or `refused` after it, so that a crash between
+    the two publishes again under the same event id.
+    """
+
+    __tablename__ = "ingest_files"
+    __table_args__ = (
+        UniqueConstraint("path", "size_bytes", "mtime_ns"),
+        CheckConstraint("status IN ('pending', 'published', 'duplicate', 'refused')", name="status"),
+        Index(None, "event_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    path: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    dataset: Mapped[str | None]
+    sha256: Mapped[str | None]
+    event_id: Mapped[str | None]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    topic: Mapped[str | None]
+    partition: Mapped[int | None]
+    offset: Mapped[int | None] = mapped_column(BigInteger)
+    first_seen_at: Mapped[datetime] = now_column()
+    updated_at: Mapped[datetime] = now_column()

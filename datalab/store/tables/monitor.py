@@ -1,0 +1,62 @@
+"""Episodes of alerts, and the last known state of each run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from datalab.store.base import Base, now_column
+
+
+class EpisodeRow(Base):
+    """One time that something went wrong. At most one is open per fingerprint, which the database itself holds.
+
+    `*_event` keeps the alert event as it was (or will be) published; it is published after the commit, again
+    after a crash, always under the same id.
+    """
+
+    __tablename__ = "monitor_episodes"
+    __table_args__ = (
+        CheckConstraint("status IN ('firing', 'resolved')", name="status"),
+        Index("uq_monitor_episodes_open", "fingerprint", unique=True, postgresql_where=text("status = 'firing'")),
+        Index(None, "updated_at"),
+    )
+
+    episode: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    rule: Mapped[str]
+    severity: Mapped[str]
+    status: Mapped[str]
+    summary: Mapped[str]
+    description: Mapped[str]
+    labels: Mapped[dict[str, Any]]
+    annotations: Mapped[dict[str, Any]]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+    firing_event: Mapped[dict[str, Any]]
+    firing_published: Mapped[bool] = mapped_column(Boolean, default=False)
+    resolved_event: Mapped[dict[str, Any] | None]
+    resolved_published: Mapped[bool] = mapped_column(Boolean, default=False)
+    updated_at: Mapped[datetime] = now_column()
+
+
+class RunRow(Base):
+    """The newest known state of a flow run; out-of-order and repeated events do not move it back."""
+
+    __tablename__ = "monitor_runs"
+    __table_args__ = (Index(None, "deployment", "occurred_at"),)
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    run_name: Mapped[str]
+    flow: Mapped[str]
+    deployment: Mapped[str | None]
+    state_type: Mapped[str]
+    state_name: Mapped[str]
+    message: Mapped[str | None]
+    occurred_at: Mapped[datetime]
+    start_time: Mapped[datetime | None]
+    end_time: Mapped[datetime | None]
+    duration_s: Mapped[float | None]

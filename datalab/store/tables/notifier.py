@@ -1,0 +1,78 @@
+"""Subscriptions, deliveries and their attempts: the ledger that shows that nothing was lost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from datalab.store.base import Base, now_column
+
+
+class SubscriptionRow(Base):
+    """A webhook that wants events of some types. `url` and `secrets` never leave the database but to be used."""
+
+    __tablename__ = "notifier_subscriptions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    url: Mapped[str]
+    event_types: Mapped[list[Any]]
+    secrets: Mapped[list[Any]]
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+    disabled_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = now_column()
+    updated_at: Mapped[datetime] = now_column()
+
+
+class DeliveryRow(Base):
+    """One event for one target. `id` is deterministic (event, channel, target), so a repeat adds no row.
+
+    due = delivered + pending + suppressed + dead, where due is every row.
+    """
+
+    __tablename__ = "notifier_deliveries"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'delivered', 'suppressed', 'dead')", name="status"),
+        CheckConstraint("(status IN ('suppressed', 'dead')) <= (reason IS NOT NULL)", name="reason"),
+        Index("ix_notifier_deliveries_due", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index(None, "event_id"),
+        Index(None, "fingerprint"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[str]
+    event_type: Mapped[str]
+    correlation_id: Mapped[str]
+    fingerprint: Mapped[str | None]
+    channel: Mapped[str]
+    target: Mapped[str]
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("notifier_subscriptions.id", ondelete="SET NULL"))
+    event: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime] = now_column()
+    claimed_until: Mapped[datetime | None]
+    status_code: Mapped[int | None]
+    outcome_published: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[datetime] = now_column()
+    finished_at: Mapped[datetime | None]
+
+
+class AttemptRow(Base):
+    """One try of a delivery; append-only."""
+
+    __tablename__ = "notifier_attempts"
+    __table_args__ = (Index(None, "delivery_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("notifier_deliveries.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    outcome: Mapped[str]
+    status_code: Mapped[int | None]
+    reason: Mapped[str | None]
+    duration_ms: Mapped[int]
+    at: Mapped[datetime] = now_column()

@@ -1,0 +1,49 @@
+"""Events about the quality gate of a dataset."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.envelope import EventData
+
+RuleSeverity = Literal["warn", "drop", "quarantine", "fail"]
+
+
+class RuleResult(BaseModel):
+    """What one rule found. `failed_rows` counts rows, or is 1 for a failed rule over the whole table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    severity: RuleSeverity
+    expression: str = Field(description="SQL expression that must hold")
+    failed_rows: int = Field(ge=0)
+
+
+class _QualityChecked(EventData):
+    topic: ClassVar[str] = "lab.quality"
+
+    dataset: str
+    table: str = Field(description="Location of the table that was checked")
+    run_id: str | None = Field(default=None, description="Prefect flow run; none outside Prefect")
+    source_uri: str
+    rows_checked: int = Field(ge=0)
+    rows_failed: int = Field(ge=0, description="Rows that broke at least one rule")
+    rules: list[RuleResult]
+
+    def subject(self) -> str:
+        return self.dataset
+
+
+class QualityPassed(_QualityChecked):
+    """Every rule of severity quarantine or fail held."""
+
+    type: ClassVar[str] = "lab.quality.passed.v1"
+
+
+class QualityFailed(_QualityChecked):
+    """At least one rule of severity quarantine or fail did not hold."""
+
+    type: ClassVar[str] = "lab.quality.failed.v1"

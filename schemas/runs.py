@@ -1,0 +1,76 @@
+"""Events about the states of Prefect flow runs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from schemas.envelope import EventData
+
+
+class _RunState(EventData):
+    topic: ClassVar[str] = "lab.runs"
+
+    run_id: str
+    run_name: str
+    flow: str
+    deployment: str | None = Field(default=None, description="flow/deployment; none for a run without one")
+    state_id: str = Field(description="Id of the Prefect state; with run_id it identifies this event")
+    state_type: str = Field(description="Prefect's state type, such as COMPLETED")
+    state_name: str = Field(description="Prefect's state name, such as AwaitingRetry")
+    message: str | None = Field(default=None, description="Prefect's message, shortened to 4,000 characters")
+    occurred_at: AwareDatetime
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
+    duration_s: float | None = Field(default=None, ge=0, description="Seconds in state Running, in total")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    tags: list[str] = Field(default_factory=list)
+
+    def subject(self) -> str:
+        return self.run_id
+
+    def key(self) -> str:
+        return self.deployment or self.flow
+
+
+class RunScheduled(_RunState):
+    """A run waits for its time or for a worker."""
+
+    type: ClassVar[str] = "lab.run.scheduled.v1"
+
+
+class RunStarted(_RunState):
+    """The flow's code runs."""
+
+    type: ClassVar[str] = "lab.run.started.v1"
+
+
+class RunCompleted(_RunState):
+    """The run ended well."""
+
+    type: ClassVar[str] = "lab.run.completed.v1"
+
+
+class RunFailed(_RunState):
+    """The flow raised, after all of its retries."""
+
+    type: ClassVar[str] = "lab.run.failed.v1"
+
+
+class RunCrashed(_RunState):
+    """The run's process or infrastructure went away."""
+
+    type: ClassVar[str] = "lab.run.crashed.v1"
+
+
+class RunCancelled(_RunState):
+    """Somebody cancelled the run."""
+
+    type: ClassVar[str] = "lab.run.cancelled.v1"
+
+
+class RunLate(_RunState):
+    """The run was due and no worker took it."""
+
+    type: ClassVar[str] = "lab.run.late.v1"
