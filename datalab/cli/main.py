@@ -34,3 +34,7 @@ def main() -> None:
     except (ConnectionError, ValueError, LookupError) as error:
         sys.stderr.write(f"datalab: {error}\n")
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
