@@ -72,9 +72,8 @@ def _up(environment: Mapping[str, str]) -> tuple[float, float]:
 
 def _timed(environment: Mapping[str, str], *arguments: str) -> float:
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "datalab.cli.main", *arguments], env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "datalab.cli.main", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"datalab {' '.join(arguments)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return time.monotonic() - started
