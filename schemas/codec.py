@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from cloudevents.core.bindings import http as http_binding
 from cloudevents.core.bindings import kafka as kafka_binding
-from cloudevents.core.exceptions import BaseCloudEventException
+from cloudevents.core.exceptions import BaseCloudEventException, CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
@@ -29,7 +29,11 @@ _MALFORMED = (BaseCloudEventException, ValueError, TypeError, KeyError, Attribut
 
 
 class CodecError(ValueError):
-    """The bytes are not an event. The message names the attribute at fault and why."""
+    """The bytes are not an event. `faults` has one `attribute: why` for each fault; the message joins them."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 class EncodedRecord(NamedTuple):
@@ -54,39 +58,43 @@ def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
     # The key is not needed here: it follows from the payload, and need not be text.
     message = kafka_binding.KafkaMessage(headers=dict(headers), key=None, value=value)
     try:
-        return _from_cloudevent(kafka_binding.from_kafka(message, _JSON, CloudEvent))
+        return _from_cloudevent(kafka_binding.from_kafka(message, _JSON, _strict))
     except CodecError:
         raise
     except _MALFORMED as error:
-        raise CodecError(f"not a CloudEvent: {_one_line(error)}") from error
+        raise _refusal(error) from error
 
 
 def decode_http(headers: Mapping[str, str], body: bytes) -> Event:
     """The event in an HTTP request, binary or structured; raises CodecError."""
     message = http_binding.HTTPMessage(headers={k.lower(): v for k, v in headers.items()}, body=body)
     try:
-        return _from_cloudevent(http_binding.from_http(message, _JSON, CloudEvent))
+        return _from_cloudevent(http_binding.from_http(message, _JSON, _strict))
     except CodecError:
         raise
     except _MALFORMED as error:
-        raise CodecError(f"not a CloudEvent: {_one_line(error)}") from error
+        raise _refusal(error) from error
 
 
 def decode_attributes(attributes: Any) -> Event:
     """The event in a parsed structured JSON object, such as an entry of a batch; raises CodecError."""
     if not isinstance(attributes, dict):
-        raise CodecError("an event must be a JSON object")
+        raise CodecError("event: must be a JSON object")
     rest = dict(attributes)
     if isinstance(rest.get("time"), str):
         try:
             rest["time"] = datetime.fromisoformat(rest["time"])
         except ValueError as error:
             raise CodecError(f"time: {error}") from error
+    if "data_base64" in rest:
+        raise CodecError("data_base64: the lab's events carry JSON; put it into data")
     data = rest.pop("data", None)
     try:
-        return _from_cloudevent(CloudEvent(rest, data))
+        return _from_cloudevent(_strict(rest, data))
+    except CodecError:
+        raise
     except _MALFORMED as error:
-        raise CodecError(f"not a CloudEvent: {_one_line(error)}") from error
+        raise _refusal(error) from error
 
 
 def to_structured(event: Event) -> dict[str, Any]:
@@ -126,8 +134,21 @@ def _from_cloudevent(cloudevent: Any) -> Event:
             **{name: attributes.get(name) for name in _OPTIONAL},
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CodecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise CodecError(*(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+
+
+def _strict(attributes: dict[str, Any], data: Any) -> CloudEvent:
+    """A CloudEvent with an id of its own. The SDK would make one up, another one each time the same record is read."""
+    missing = [name for name in ("specversion", "id", "source", "type") if name not in attributes]
+    if missing:
+        raise CodecError(*(f"{name}: is missing" for name in missing))
+    return CloudEvent(attributes, data)
+
+
+def _refusal(error: BaseException) -> CodecError:
+    if isinstance(error, CloudEventValidationError):
+        return CodecError(*(f"{name}: {_one_line(reasons[0])}" for name, reasons in error.errors.items()))
+    return CodecError(f"event: not a CloudEvent: {_one_line(error)}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import Counter, Gauge
 
@@ -55,7 +55,7 @@ class Consumer:
         attempt = 0
         while not stop.is_set():
             try:
-                async with _joined(self._consumer(), self._topics) as consumer:
+                async with _joined(self._consumer(), self._topics, _OnAssignment(self._progress)) as consumer:
                     attempt = 0
                     await self._consume(consumer, stop)
             except (KafkaError, OSError) as error:
@@ -79,9 +79,14 @@ class Consumer:
     async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         while not stop.is_set():
             batches = await consumer.getmany(timeout_ms=250, max_records=self._batch)
-            self._progress.polled(bool(consumer.assignment()))
-            await asyncio.gather(*(self._partition(consumer, tp, rs, stop) for tp, rs in batches.items()))
-            for tp in consumer.assignment():
+            self._progress.polled()
+            await _side_by_side([self._partition(consumer, tp, rs, stop) for tp, rs in batches.items()])
+            await self._measure_lag(consumer)
+
+    async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
+        for tp in consumer.assignment():
+            # A rebalance may take the partition away between any two of these lines.
+            with contextlib.suppress(AssertionError, IllegalStateError):
                 end = consumer.highwater(tp)
                 if end is not None:
                     # The position is known here: a batch or an empty answer has set the high-water mark.
@@ -142,14 +147,43 @@ class Consumer:
                 return True
 
 
+class _OnAssignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Tells the progress that the group has given this member its share, which may be nothing."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Nothing to do: what is handled meanwhile is seen again by the next owner, who recognises it."""
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """The member is part of the group."""
+        self._progress.joined()
+
+
 @contextlib.asynccontextmanager
-async def _joined(consumer: AIOKafkaConsumer, topics: list[str]) -> Any:
-    consumer.subscribe(topics)
+async def _joined(
+    consumer: AIOKafkaConsumer, topics: list[str], listener: ConsumerRebalanceListener
+) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer.subscribe(topics, listener=listener)
     try:
         await consumer.start()
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def _side_by_side(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all to their end. If one fails the others are cancelled first: none may go on behind our back while the
+    next connection hands out the same records again."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> bool:

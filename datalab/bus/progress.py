@@ -18,12 +18,13 @@ class Progress:
         self._lost: str | None = "has not joined its group yet"
         self._handling: dict[RecordRef, float] = {}
 
-    def polled(self, assigned: bool) -> None:
-        """The broker answered; `assigned` tells whether the consumer has any partition."""
+    def joined(self) -> None:
+        """The group has given this member its share. That may be nothing: more members than partitions is no fault."""
+        self._lost = None
+
+    def polled(self) -> None:
+        """The consumer looked for records."""
         self._polled = time.monotonic()
-        # More members than partitions leaves some without work, which is no fault once they have joined.
-        if assigned:
-            self._lost = None
 
     def disconnected(self, reason: str) -> None:
         """The broker is away."""

@@ -9,6 +9,13 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from prometheus_client import Counter
 
 from schemas.catalog import topic_for
@@ -29,36 +36,46 @@ class RecordRef(NamedTuple):
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
-class Publisher:
-    """Publishes events; an async context manager. Entering raises OSError while no broker answers."""
+class RecordRefusedError(ValueError):
+    """Kafka will never take this record, such as one that is too large. The message says why."""
 
-    def __init__(self, bootstrap: str, client_id: str, *, request_timeout_s: float = 20.0) -> None:
+
+class Publisher:
+    """Publishes events; an async context manager. Entering raises ConnectionError while no broker answers, unless
+    `connect_later`: then the first publishing or `check` connects.
+
+    Publishing raises ConnectionError or TimeoutError when the broker is away, RecordRefusedError when the record is
+    at fault. After a TimeoutError the record may or may not be on the topic; repeat it under the same id.
+    """
+
+    def __init__(
+        self, bootstrap: str, client_id: str, *, request_timeout_s: float = 20.0, connect_later: bool = False
+    ) -> None:
         self._bootstrap, self._client_id = bootstrap, client_id
-        self._timeout_s = request_timeout_s
+        self._timeout_s, self._connect_later = request_timeout_s, connect_later
         self._producer: AIOKafkaProducer | None = None
+        self._entered = False
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            client_id=self._client_id,
-            # aiokafka's defaults (acks=1, no idempotence) lose and double records when a broker dies.
-            acks="all",
-            enable_idempotence=True,
-            request_timeout_ms=int(self._timeout_s * 1000),
-            retry_backoff_ms=200,
-        )
+        self._entered = True
         try:
-            await producer.start()
-        except Exception as error:
-            await producer.stop()
-            raise ConnectionError(f"no Kafka broker answers at {self._bootstrap}") from error
-        self._producer = producer
+            if not self._connect_later:
+                await self._open()
+        except BaseException:
+            self._entered = False
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._entered = False
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            await producer.stop()
+            try:
+                # Stopping sends what is left, which would wait for ever for a broker that does not come back.
+                await asyncio.wait_for(producer.stop(), min(self._timeout_s, 5.0))
+            except (TimeoutError, KafkaError):
+                await _abandon(producer)
 
     async def publish(self, event: Event, topic: str | None = None) -> RecordRef:
         """Publish to the topic of the event's type and wait for the acknowledgement."""
@@ -70,20 +87,83 @@ class Publisher:
 
     async def publish_record(self, topic: str, record: EncodedRecord, partition: int | None = None) -> RecordRef:
         """Publish a record that is encoded already, such as a dead letter."""
-        if self._producer is None:
-            raise RuntimeError("the publisher is not open; use it as `async with Publisher(…)`")
-        metadata = await self._producer.send_and_wait(
-            topic, value=record.value, key=record.key, headers=record.headers, partition=partition
-        )
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                producer = await self._open()
+                metadata = await producer.send_and_wait(
+                    topic, value=record.value, key=record.key, headers=record.headers, partition=partition
+                )
+        except TimeoutError:
+            await self._drop()
+            raise TimeoutError(f"Kafka did not acknowledge a record for {topic} in {self._timeout_s:g} s") from None
+        except (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError) as error:
+            raise RecordRefusedError(f"{type(error).__name__}: {error}") from error
+        except KafkaError as error:
+            if self._is_broken():
+                await self._drop()
+            raise ConnectionError(f"Kafka does not take records for {topic}: {type(error).__name__}") from error
         PUBLISHED.labels(topic).inc()
         return RecordRef(metadata.topic, metadata.partition, metadata.offset)
 
     async def check(self) -> str | None:
         """Readiness: None, or why the broker cannot be reached."""
-        if self._producer is None:
-            return "not connected to Kafka"
-        await self._producer.client.fetch_all_metadata()
+        producer = await self._open()
+        await producer.client.fetch_all_metadata()
         return None
+
+    async def _open(self) -> AIOKafkaProducer:
+        """The producer, a new one if the last was dropped; raises ConnectionError while no broker answers."""
+        if not self._entered:
+            raise RuntimeError("the publisher is not open; use it as `async with Publisher(…)`")
+        async with self._opening:
+            if self._producer is None:
+                producer = self._new_producer()
+                try:
+                    # Starting asks for a producer id again and again if the broker goes away in between.
+                    await asyncio.wait_for(producer.start(), self._timeout_s)
+                except (KafkaError, OSError, TimeoutError) as error:
+                    await _abandon(producer)
+                    raise ConnectionError(f"no Kafka broker answers at {self._bootstrap}") from error
+                except BaseException:
+                    await _abandon(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            # aiokafka's defaults (acks=1, no idempotence) lose and double records when a broker dies.
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=int(self._timeout_s * 1000),
+            retry_backoff_ms=200,
+        )
+
+    def _is_broken(self) -> bool:
+        """Whether the producer's sending task has ended, after which it fails for ever."""
+        sender = self._producer and self._producer._sender.sender_task
+        return sender is not None and sender.done()
+
+    async def _drop(self) -> None:
+        """Let go of a producer that does not get on, with what it still holds: an idempotent one never gives up a
+        record, so that each repeat by a caller would add one more copy, all of them sent when the broker is back."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await _abandon(producer)
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close without sending what is left; whoever waits for it gets an error. aiokafka has no public way."""
+    producer._closed = True
+    producer._message_accumulator.fail_all(KafkaConnectionError("the connection was given up"))
+    sender = producer._sender.sender_task if producer._sender is not None else None
+    if sender is not None:
+        sender.cancel()
+    await producer.client.close()
+    if sender is not None:
+        await asyncio.wait([sender], timeout=1.0)
 
 
 class SyncPublisher:

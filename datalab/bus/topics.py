@@ -46,13 +46,18 @@ async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]
 async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
     if not specs:
         return
-    answer = await admin.create_topics(
-        [NewTopic(s.name, s.partitions, replication_factor=-1, topic_configs=_configs(s)) for s in specs]
-    )
+    answer = await admin.create_topics([_new_topic(spec) for spec in specs])
     for name, code, *_ in answer.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise error(f"cannot create topic {name}")
+
+
+def _new_topic(spec: TopicSpec) -> NewTopic:
+    topic = NewTopic(spec.name, spec.partitions, replication_factor=1, topic_configs=_configs(spec))
+    # -1 is the broker's own default; the constructor refuses it.
+    topic.replication_factor = -1
+    return topic
 
 
 async def _alter(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], partitions: dict[str, int]) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from datalab.local.layout import LabLayout
+from datalab.local.marked import LAB_MARK
 from datalab.runtime.settings import PROJECT_ROOT
 
-LAB_MARK = "DATALAB_LAB_ID"
-PART_MARK = "DATALAB_PART"
 _LOCAL = "127.0.0.1,localhost,::1"
 # What the caller's shell says about another Prefect, Spark or Python must not reach the lab.
 _DROPPED_PREFIXES = ("PREFECT_", "SPARK_", "MLFLOW_", "PYSPARK_", "JAVA_TOOL_", "PGHOST", "PGPORT", "PGUSER", "PGDATA")
@@ -24,7 +23,7 @@ def lab_environment(
     """What every process of the lab is started with; each part adds its own."""
     inherited = os.environ if inherited is None else inherited
     kept = {key: value for key, value in inherited.items() if not _dropped(key)}
-    return {**kept, **_places(layout, inherited), **_addresses(ports), **_runtime(kept), **_prefect(layout, ports),
+    return {**kept, **_places(layout, inherited), **addresses(ports), **_runtime(kept), **_prefect(layout, ports),
             "DATABASE_URL": database_url, LAB_MARK: layout.lab_id}
 
 
@@ -41,8 +40,9 @@ def _places(layout: LabLayout, inherited: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _addresses(ports: Mapping[str, int]) -> dict[str, str]:
-    addresses = {
+def addresses(ports: Mapping[str, int]) -> dict[str, str]:
+    """The addresses that follow from the ports: what a client of the lab needs to know."""
+    forms = {
         "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "127.0.0.1:{}"),
         "PREFECT_API_URL": ("prefect", "http://127.0.0.1:{}/api"),
         "MLFLOW_TRACKING_URI": ("mlflow", "http://127.0.0.1:{}"),
@@ -54,7 +54,7 @@ def _addresses(ports: Mapping[str, int]) -> dict[str, str]:
         "INBOX_HTTP_PORT": ("inbox", "{}"),
         "INBOX_SMTP_PORT": ("inbox-smtp", "{}"),
     }
-    return {name: form.format(ports[port]) for name, (port, form) in addresses.items() if port in ports}
+    return {name: form.format(ports[port]) for name, (port, form) in forms.items() if port in ports}
 
 
 def _runtime(kept: Mapping[str, str]) -> dict[str, str]:
@@ -65,6 +65,7 @@ def _runtime(kept: Mapping[str, str]) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
         "NO_PROXY": ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), _LOCAL])),
         "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     values["no_proxy"] = values["NO_PROXY"]
     locale = kept.get("LC_ALL") or kept.get("LC_CTYPE") or kept.get("LANG") or ""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from datalab.local.addresses import LabAddresses
 from datalab.local.demo.eventlog import EventLog
 from datalab.local.demo.proof import Claim, Hop, Proof
 from datalab.local.demo.samples import Sample, broken_prices, real_prices
@@ -24,19 +23,7 @@ SUBSCRIBED = ["lab.dataset.updated.v1", "lab.run.completed.v1"]
 _READ = [spec.name for spec in topics() if spec.name not in ("lab.s3-notifications", "lab.dead-letters")]
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where the running lab is."""
-
-    kafka: str
-    prefect_api: str
-    notifier: str
-    inbox: str
-    landing: Path
-    links: Mapping[str, str]
-
-
-async def demonstrate(lab: Addresses, show: Callable[[str | Hop], None], *, patience_s: float = 180.0) -> Proof:
+async def demonstrate(lab: LabAddresses, show: Callable[[str | Hop], None], *, patience_s: float = 180.0) -> Proof:
     """Run both stories; `show` is given each heading and each hop as it is seen."""
     # The broker's clock stamps the records; a little overlap costs nothing.
     since = datetime.now(UTC) - timedelta(seconds=2)
@@ -56,7 +43,7 @@ async def demonstrate(lab: Addresses, show: Callable[[str | Hop], None], *, pati
             tellers.append(teller)
         for teller in tellers:
             await teller.conclude()
-        proof = Proof([teller.story for teller in tellers], links=dict(lab.links))
+        proof = Proof([teller.story for teller in tellers], links=lab.pages)
         await _balance(proof, notifier, events)
         return proof
 

@@ -6,16 +6,17 @@ A part decides and probes; it holds no process. Starting, watching and restartin
 from __future__ import annotations
 
 import asyncio
+import pwd
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from datalab.local.environment import PART_MARK
 from datalab.local.jars import JarCache
 from datalab.local.java import Java
 from datalab.local.layout import LabLayout
+from datalab.local.marked import PART_MARK
 from datalab.runtime.settings import PROJECT_ROOT
 
 
@@ -38,12 +39,17 @@ class Lab:
 
 @dataclass(frozen=True)
 class Command:
-    """A process to start. `user` is an account's name, or None for one's own."""
+    """A process to start. `user` is an account's name, or None for one's own; an `env` value of None takes a name away."""
 
     argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     cwd: Path = PROJECT_ROOT
     user: str | None = None
+
+    def environment(self, lab_env: Mapping[str, str], part: str) -> dict[str, str]:
+        """The whole environment of the process, with the part's mark."""
+        merged = {**lab_env, **self.env, PART_MARK: part}
+        return {key: value for key, value in merged.items() if value is not None}
 
 
 class PartError(RuntimeError):
@@ -90,7 +96,7 @@ async def run_step(lab: Lab, part: str, command: Command, seconds: float = 120) 
     lab.layout.logs.mkdir(parents=True, exist_ok=True)
     with lab.layout.log(part).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *command.argv, env={**lab.env, **command.env, PART_MARK: part}, cwd=command.cwd, user=command.user,
+            *command.argv, env=command.environment(lab.env, part), cwd=command.cwd, **account_options(command.user),
             stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )
         try:
@@ -100,3 +106,10 @@ async def run_step(lab: Lab, part: str, command: Command, seconds: float = 120) 
             raise
     if code != 0:
         raise PartError(f"{Path(command.argv[0]).name} ended with exit code {code}; see {lab.layout.log(part)}")
+
+
+def account_options(user: str | None) -> dict[str, Any]:
+    """What starts a process as another account: with its group too, or the folders' rights would be read wrongly."""
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}

@@ -9,6 +9,7 @@ from pathlib import Path
 from datalab.bus.topics import broker_ready
 from datalab.local.files import write_atomically
 from datalab.local.parts.base import Command, Lab, Part, run_step
+from datalab.local.probes import listening
 
 # One machine, few topics: small pools and internal topics start faster and hold less memory.
 _CONFIG = """\
@@ -61,6 +62,9 @@ class Kafka(Part):
         return Command([*_java(lab), "kafka.Kafka", str(_home(lab) / "server.properties")], cwd=_home(lab))
 
     async def ready(self, lab: Lab) -> str | None:
+        # The client complains loudly, in the log, of a broker that does not listen yet.
+        if not await listening(lab.ports["kafka"]):
+            return "not listening yet"
         return await broker_ready(lab.env["KAFKA_BOOTSTRAP_SERVERS"])
 
     def url(self, lab: Lab) -> str:

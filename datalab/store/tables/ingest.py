@@ -13,8 +13,8 @@ from datalab.store.base import Base, now_column
 class FileRow(Base):
     """One version of a file: the same path with another size or time is another row.
 
-    `pending` is stored before publishing and becomes `published` or `refused` after it, so that a crash between
-    the two publishes again under the same event id.
+    `pending` is stored before publishing and becomes `published` after it, so that a crash between the two publishes
+    again under the same event id. `duplicate` is content that this path had before; `refused` has a reason.
     """
 
     __tablename__ = "ingest_files"
@@ -22,6 +22,7 @@ class FileRow(Base):
         UniqueConstraint("path", "size_bytes", "mtime_ns"),
         CheckConstraint("status IN ('pending', 'published', 'duplicate', 'refused')", name="status"),
         Index(None, "event_id"),
+        Index(None, "status", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -29,6 +30,7 @@ class FileRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
     dataset: Mapped[str | None]
+    format: Mapped[str | None]
     sha256: Mapped[str | None]
     event_id: Mapped[str | None]
     status: Mapped[str]

@@ -1,4 +1,4 @@
-"""Episodes of alerts, and the last known state of each run."""
+"""What is known of each trouble, the episodes of alerts, and the last known state of each run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from sqlalchemy import Boolean, CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from datalab.store.base import Base, now_column
+
+
+class ConditionRow(Base):
+    """What the newest events said about one trouble. Its row lock makes decisions on a fingerprint take turns."""
+
+    __tablename__ = "monitor_conditions"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    last_bad_at: Mapped[datetime | None]
+    last_bad_event: Mapped[str | None]
+    last_good_at: Mapped[datetime | None]
 
 
 class EpisodeRow(Base):
@@ -22,7 +34,12 @@ class EpisodeRow(Base):
     __table_args__ = (
         CheckConstraint("status IN ('firing', 'resolved')", name="status"),
         Index("uq_monitor_episodes_open", "fingerprint", unique=True, postgresql_where=text("status = 'firing'")),
-        Index(None, "updated_at"),
+        Index("ix_monitor_episodes_newest", "starts_at", "episode"),
+        Index(
+            "ix_monitor_episodes_unpublished",
+            "updated_at",
+            postgresql_where=text("NOT firing_published OR (status = 'resolved' AND NOT resolved_published)"),
+        ),
     )
 
     episode: Mapped[str] = mapped_column(primary_key=True)
@@ -47,7 +64,7 @@ class RunRow(Base):
     """The newest known state of a flow run; out-of-order and repeated events do not move it back."""
 
     __tablename__ = "monitor_runs"
-    __table_args__ = (Index(None, "deployment", "occurred_at"),)
+    __table_args__ = (Index(None, "deployment", "occurred_at"), Index("ix_monitor_runs_newest", "occurred_at", "run_id"))
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
     run_name: Mapped[str]

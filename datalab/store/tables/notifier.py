@@ -27,10 +27,37 @@ class SubscriptionRow(Base):
     updated_at: Mapped[datetime] = now_column()
 
 
-class DeliveryRow(Base):
-    """One event for one target. `id` is deterministic (event, channel, target), so a repeat adds no row.
+class AlertRow(Base):
+    """One episode of an alert as the notifier has seen it: stored with its deliveries, before the offset moves."""
 
-    due = delivered + pending + suppressed + dead, where due is every row.
+    __tablename__ = "notifier_alerts"
+    __table_args__ = (
+        CheckConstraint("status IN ('firing', 'resolved')", name="status"),
+        Index(None, "fingerprint"),
+        Index(None, "updated_at"),
+    )
+
+    episode: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    rule: Mapped[str]
+    severity: Mapped[str]
+    status: Mapped[str]
+    summary: Mapped[str]
+    labels: Mapped[dict[str, Any]]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+    firing_event_id: Mapped[str | None]
+    resolved_event_id: Mapped[str | None]
+    correlation_id: Mapped[str]
+    created_at: Mapped[datetime] = now_column()
+    updated_at: Mapped[datetime] = now_column()
+
+
+class DeliveryRow(Base):
+    """One event for one target. `id` is deterministic (event, channel, target key), so a repeat adds no row.
+
+    due = delivered + pending + suppressed + dead, where due is every row. `attempts` counts claims and never goes
+    back: it tells a worker whether its claim still holds. `attempts_before` is where the last replay started.
     """
 
     __tablename__ = "notifier_deliveries"
@@ -38,6 +65,20 @@ class DeliveryRow(Base):
         CheckConstraint("status IN ('pending', 'delivered', 'suppressed', 'dead')", name="status"),
         CheckConstraint("(status IN ('suppressed', 'dead')) <= (reason IS NOT NULL)", name="reason"),
         Index("ix_notifier_deliveries_due", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index(
+            "ix_notifier_deliveries_waiting",
+            "target_key",
+            "fingerprint",
+            "created_at",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_notifier_deliveries_outcome",
+            "finished_at",
+            postgresql_where=text("NOT outcome_published AND status IN ('delivered', 'dead')"),
+        ),
+        Index(None, "created_at", "id"),
+        Index(None, "correlation_id"),
         Index(None, "event_id"),
         Index(None, "fingerprint"),
     )
@@ -49,11 +90,13 @@ class DeliveryRow(Base):
     fingerprint: Mapped[str | None]
     channel: Mapped[str]
     target: Mapped[str]
+    target_key: Mapped[str]
     subscription_id: Mapped[str | None] = mapped_column(ForeignKey("notifier_subscriptions.id", ondelete="SET NULL"))
     event: Mapped[dict[str, Any]]
     status: Mapped[str]
     reason: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    attempts_before: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime] = now_column()
     claimed_until: Mapped[datetime | None]
     status_code: Mapped[int | None]

@@ -25,6 +25,27 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_notifier_subscriptions_name")),
     )
     op.create_table(
+        "notifier_alerts",
+        sa.Column("episode", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("rule", sa.String(), nullable=False),
+        sa.Column("severity", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("summary", sa.String(), nullable=False),
+        sa.Column("labels", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("firing_event_id", sa.String(), nullable=True),
+        sa.Column("resolved_event_id", sa.String(), nullable=True),
+        sa.Column("correlation_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("status IN ('firing', 'resolved')", name=op.f("ck_notifier_alerts_status")),
+        sa.PrimaryKeyConstraint("episode", name=op.f("pk_notifier_alerts")),
+    )
+    op.create_index(op.f("ix_notifier_alerts_fingerprint"), "notifier_alerts", ["fingerprint"], unique=False)
+    op.create_index(op.f("ix_notifier_alerts_updated_at"), "notifier_alerts", ["updated_at"], unique=False)
+    op.create_table(
         "notifier_deliveries",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("event_id", sa.String(), nullable=False),
@@ -33,11 +54,13 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(), nullable=True),
         sa.Column("channel", sa.String(), nullable=False),
         sa.Column("target", sa.String(), nullable=False),
+        sa.Column("target_key", sa.String(), nullable=False),
         sa.Column("subscription_id", sa.String(), nullable=True),
         sa.Column("event", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("attempts_before", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("status_code", sa.Integer(), nullable=True),
@@ -69,6 +92,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_notifier_deliveries_event_id"), "notifier_deliveries", ["event_id"], unique=False)
     op.create_index(op.f("ix_notifier_deliveries_fingerprint"), "notifier_deliveries", ["fingerprint"], unique=False)
+    op.create_index(
+        "ix_notifier_deliveries_waiting",
+        "notifier_deliveries",
+        ["target_key", "fingerprint", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "ix_notifier_deliveries_outcome",
+        "notifier_deliveries",
+        ["finished_at"],
+        unique=False,
+        postgresql_where=sa.text("NOT outcome_published AND status IN ('delivered', 'dead')"),
+    )
+    op.create_index(
+        op.f("ix_notifier_deliveries_created_at_id"), "notifier_deliveries", ["created_at", "id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_notifier_deliveries_correlation_id"), "notifier_deliveries", ["correlation_id"], unique=False
+    )
     op.create_table(
         "notifier_attempts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -103,5 +146,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("status = 'pending'"),
     )
     op.drop_table("notifier_deliveries")
+    op.drop_table("notifier_alerts")
     op.drop_table("notifier_subscriptions")
     # ### end Alembic commands ###

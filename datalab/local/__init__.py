@@ -1,0 +1,1 @@
+"""The one-command lab: a supervisor and the parts that it starts. Nothing is started at import."""

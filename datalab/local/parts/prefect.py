@@ -1,0 +1,86 @@
+"""Prefect: the API server on Postgres, and the process workers of its two pools. Deployments are a stage of their own."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import httpx
+
+from datalab.local.databases import sibling
+from datalab.local.parts.base import Command, Lab, Part
+from datalab.local.probes import http_json, http_ok
+
+POOLS = ("etl-pool", "mlops-pool")
+
+
+class PrefectServer(Part):
+    """The server alone, in one process: the command line's wrapper around it would cost seconds and 100 MiB."""
+
+    name = "prefect"
+    needs = ("postgres",)
+    ports = {"prefect": 4200}
+    stop_seconds = 10.0
+
+    def command(self, lab: Lab) -> Command:
+        port = str(lab.ports["prefect"])
+        return Command(
+            [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1",
+             "--port", port, "--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3", "--log-level", "warning"],
+            env={
+                "PREFECT__SERVER_FINAL": "1",
+                "PREFECT_SERVER_API_HOST": "127.0.0.1",
+                "PREFECT_SERVER_API_PORT": port,
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL": sibling(lab.database_url, "prefect"),
+                "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.layout.home / "prefect" / "ui"),
+                "PREFECT_UI_API_URL": lab.env["PREFECT_API_URL"],
+                "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            },
+        )
+
+    async def ready(self, lab: Lab) -> str | None:
+        api = lab.env["PREFECT_API_URL"]
+        return await http_ok(f"{api}/health") or await http_ok(f"{api}/ready")
+
+    async def settle(self, lab: Lab) -> None:
+        """The work pools, before the workers and the deployments that would both create them."""
+        for pool in POOLS:
+            try:
+                await http_json("POST", f"{lab.env['PREFECT_API_URL']}/work_pools/", {"name": pool, "type": "process"})
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 409:
+                    raise
+
+    def url(self, lab: Lab) -> str:
+        return lab.env["PREFECT_API_URL"].removesuffix("/api")
+
+
+class PrefectWorker(Part):
+    """One worker of one pool. Its flow runs go on when it is killed, and report by themselves."""
+
+    needs = ("prefect",)
+    children_outlive_it = True
+    stop_seconds = 10.0
+
+    def __init__(self, name: str, pool: str) -> None:
+        self.name = name  # type: ignore[misc]
+        self._pool = pool
+        self._started = datetime.now(UTC)
+
+    async def prepare(self, lab: Lab) -> None:
+        self._started = datetime.now(UTC)
+
+    def command(self, lab: Lab) -> Command:
+        return Command([sys.executable, "-m", "prefect", "worker", "start", "--pool", self._pool, "--type", "process",
+                        "--name", self.name])
+
+    async def ready(self, lab: Lab) -> str | None:
+        api = lab.env["PREFECT_API_URL"]
+        try:
+            workers = await http_json("POST", f"{api}/work_pools/{self._pool}/workers/filter", {"limit": 200})
+        except httpx.HTTPError as error:
+            return f"Prefect does not list the workers: {type(error).__name__}"
+        online = (worker for worker in workers if worker["name"] == self.name and worker["status"] == "ONLINE")
+        beats = (datetime.fromisoformat(worker["last_heartbeat_time"]) for worker in online)
+        # The heartbeat of the process that died does not count for the one that follows it.
+        return None if any(beat >= self._started for beat in beats) else "Prefect does not list it as online yet"

@@ -1,0 +1,94 @@
+"""The one place for names, schedules, pools and retries of the flows.
+
+It only declares; `flows.manage_deployments` tells Prefect about it. Nothing here talks to a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from datalab.runtime.settings import PROJECT_ROOT, LabSettings
+
+TIMEZONE = "America/Sao_Paulo"
+ETL_POOL = "etl-pool"
+MLOPS_POOL = "mlops-pool"
+POOL_TYPE = "process"
+
+
+class FlowSettings(LabSettings):
+    """The lab's environment, and what only flows read."""
+
+    task_retries: int = Field(default=3, ge=0, validation_alias="DATALAB_TASK_RETRIES")
+    task_retry_delay_s: float = Field(default=60.0, ge=0, validation_alias="DATALAB_TASK_RETRY_DELAY_S")
+    spark_wait_s: float = Field(default=90.0, gt=0, validation_alias="DATALAB_SPARK_WAIT_S")
+    spark_jars: str = Field(default="", validation_alias="DATALAB_SPARK_JARS")
+    lock_wait_s: float = Field(default=3600.0, gt=0, validation_alias="DATALAB_LOCK_WAIT_S")
+
+    @property
+    def datasets_file(self) -> Path:
+        return self.datalab_config_dir / "datasets.yaml"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A Prefect work pool; one worker serves each."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A flow as Prefect knows it. `parameters` are the defaults of its scheduled runs."""
+
+    name: str
+    flow: str
+    entrypoint: str
+    pool: str
+    cron: str
+    description: str
+    tags: tuple[str, ...]
+    parameters: Callable[[LabSettings], Mapping[str, Any]] = field(default=lambda _: {})
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.flow}/{self.name}"
+
+
+POOLS = (
+    Pool(ETL_POOL, "ETL and monitoring"),
+    Pool(MLOPS_POOL, "Training and maintenance"),
+)
+
+DEPLOYMENTS = (
+    Deployment(
+        name="medallion-etl-daily",
+        flow="medallion-etl",
+        entrypoint="flows/medallion_etl_flow.py:medallion_etl_pipeline",
+        pool=ETL_POOL,
+        cron="0 6 * * *",
+        description="Bronze, quality gate, Silver and Gold of a file, or of all new files of a directory.",
+        tags=("etl", "medallion"),
+        parameters=lambda settings: {
+            "source_path": str(settings.landing / "stocks"),
+            "enable_quality_checks": True,
+            "min_rows_threshold": 1000,
+        },
+    ),
+)
+
+
+def project_root() -> Path:
+    """The working directory of every run."""
+    return PROJECT_ROOT
+
+
+def retry_policy() -> dict[str, Any]:
+    """Retries of a task, as arguments of Prefect's `@task`: 3 x 60 s unless the environment says otherwise."""
+    settings = FlowSettings()
+    return {"retries": settings.task_retries, "retry_delay_seconds": settings.task_retry_delay_s}

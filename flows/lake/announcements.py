@@ -1,0 +1,66 @@
+"""The events of an ingestion. Ids follow from the ingestion, not from the run, so that a repeat is recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flows.lake.books import Books
+from flows.lake.datasets import Dataset
+from flows.lake.quality import GateResult
+from flows.lake.sources import StagedFile
+from flows.lake.tables import Table
+from schemas.datasets import DatasetUpdated
+from schemas.envelope import Event, EventData, event_id, new_event
+from schemas.quality import QualityFailed, QualityPassed
+
+SOURCE = "/flows/medallion-etl"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The run, and the event that started it."""
+
+    run_id: str | None = None
+    event_id: str | None = None
+    correlation_id: str | None = None
+
+    def event(self, data: EventData, *identity: str) -> Event:
+        return new_event(
+            data, source=SOURCE, id=event_id(data.type, *identity),
+            causationid=self.event_id, correlationid=self.correlation_id or self.event_id,
+        )
+
+
+@dataclass(frozen=True)
+class TableUpdate:
+    """What an ingestion did to one table; only Silver has the books."""
+
+    layer: Literal["bronze", "silver", "gold"]
+    table: Table
+    version: int
+    rows_in: int
+    rows_written: int
+    books: Books | None = None
+
+
+def quality_checked(trace: Trace, dataset: Dataset, table: Table, staged: StagedFile, gate: GateResult) -> Event:
+    """lab.quality.passed or failed. Other rules or limits over the same file make another event."""
+    model = QualityPassed if gate.passed else QualityFailed
+    data = model(
+        dataset=dataset.name, table=table.path, run_id=trace.run_id, source_uri=staged.uri,
+        rows_checked=gate.rows, rows_failed=gate.rows_failed, rules=list(gate.rules),
+    )
+    limits = [rule.expression for rule in gate.rules]
+    return trace.event(data, staged.ingest_id, table.path, dataset.version, *limits)
+
+
+def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: TableUpdate) -> Event:
+    """lab.dataset.updated for one table."""
+    books = update.books
+    data = DatasetUpdated(
+        dataset=dataset.name, layer=update.layer, table=update.table.path, version=update.version,
+        run_id=trace.run_id, source_uri=staged.uri, rows_in=update.rows_in, rows_written=update.rows_written,
+        rows_quarantined=books.quarantined if books else 0, rows_duplicate=books.duplicates if books else 0,
+    )
+    return trace.event(data, staged.ingest_id, update.table.path, dataset.version)

@@ -1,0 +1,74 @@
+"""Gold: aggregates of Silver. Where groups follow from the keys, only those that an ingestion touched are recomputed.
+
+The result depends on Silver alone, so that doing it again is harmless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flows.lake.datasets import Dataset, Gold
+from flows.lake.tables import Table, ident, text
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_SILVER, _TOUCHED, _FRESH = "gold_silver", "gold_touched", "gold_fresh"
+
+
+@dataclass(frozen=True)
+class GoldUpdate:
+    """What a refresh did: the version it wrote, and how many groups it recomputed."""
+
+    version: int
+    groups: int
+
+
+def refresh(
+    spark: SparkSession, table: Table, silver: Table, dataset: Dataset, gold: Gold, ingest_id: str
+) -> GoldUpdate:
+    """Bring the table up to date with Silver after an ingestion.
+
+    A row of Silver bears the ingestion that wrote it last, and that one refreshes its group: none is left out.
+    """
+    rows = silver.read(spark)
+    rows.createOrReplaceTempView(_SILVER)
+    incremental = gold.follows_from(dataset)
+    changed = rows.where(f"_ingest_id = {text(ingest_id)}") if incremental else rows
+    touched = changed.selectExpr(*_groups(gold)).distinct()
+    touched.createOrReplaceTempView(_TOUCHED)
+    fresh = spark.sql(aggregate_sql(gold))
+    if incremental:
+        fresh.createOrReplaceTempView(_FRESH)
+        table.merge_or_create(spark, merge_sql(table, gold), fresh)
+    else:
+        fresh.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(table.path)
+    return GoldUpdate(table.written_version(spark), touched.count())
+
+
+def aggregate_sql(gold: Gold) -> str:
+    """The aggregates of the touched groups. The group is one struct, so that a group column may have the name of
+    the column it derives from."""
+    names = ", ".join(map(ident, gold.group_by))
+    keys = ", ".join(f"_group.{ident(name)} AS {ident(name)}" for name in gold.group_by)
+    aggregates = ", ".join(f"{expression} AS {ident(name)}" for name, expression in gold.aggregates.items())
+    return (
+        f"WITH grouped AS (SELECT struct({', '.join(_groups(gold))}) AS _group, * FROM {_SILVER}), "
+        f"touched AS (SELECT struct({names}) AS _group FROM {_TOUCHED}) "
+        f"SELECT {keys}, {aggregates} FROM grouped g LEFT SEMI JOIN touched t ON g._group <=> t._group GROUP BY _group"
+    )
+
+
+def merge_sql(table: Table, gold: Gold) -> str:
+    """Replace changed groups, add new ones."""
+    matched = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in gold.group_by)
+    unchanged = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in gold.aggregates)
+    return (
+        f"MERGE WITH SCHEMA EVOLUTION INTO {table.sql} t USING {_FRESH} s ON {matched} "
+        f"WHEN MATCHED AND NOT ({unchanged}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def _groups(gold: Gold) -> list[str]:
+    return [f"{expression} AS {ident(name)}" for name, expression in gold.group_by.items()]

@@ -1,0 +1,43 @@
+"""Silver: typed rows, one per key, the newest ingestion winning. Replaying an old file never undoes a newer one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.lake.datasets import INGESTED_AT, Dataset
+from flows.lake.expressions import ACCEPTED
+from flows.lake.tables import Table, ident
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_VIEW = "silver_accepted"
+
+
+def accepted_rows(dataset: Dataset, judged: DataFrame) -> DataFrame:
+    """The rows that belong into Silver, in its columns. Lazy."""
+    return judged.where(f"_fate = '{ACCEPTED}'").selectExpr(
+        *map(ident, dataset.columns),
+        *(f"{expression} AS {ident(name)}" for name, expression in dataset.partitions.items()),
+        "_ingest_id",
+        "_row_number",
+        f"{INGESTED_AT} AS _ingested_at",
+        "current_timestamp() AS data_processamento",
+    )
+
+
+def merge_accepted(spark: SparkSession, table: Table, dataset: Dataset, accepted: DataFrame) -> int:
+    """Merge by key; returns the table's version. Doing it again changes no row."""
+    accepted.createOrReplaceTempView(_VIEW)
+    table.merge_or_create(spark, merge_sql(table, dataset), accepted, dataset.partitions)
+    return table.written_version(spark)
+
+
+def merge_sql(table: Table, dataset: Dataset) -> str:
+    """The MERGE: a row gives way only to a later ingestion's."""
+    matched = " AND ".join(f"s.{ident(name)} = t.{ident(name)}" for name in dataset.keys)
+    return (
+        f"MERGE WITH SCHEMA EVOLUTION INTO {table.sql} t USING {_VIEW} s ON {matched} "
+        "WHEN MATCHED AND s._ingested_at > t._ingested_at THEN UPDATE SET * "
+        "WHEN NOT MATCHED THEN INSERT *"
+    )

@@ -1,0 +1,103 @@
+"""Where tables are, how SQL names them, and which version they have. No business rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from flows.lake.errors import LakeError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_NOT_THERE = ("DELTA_TABLE_ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "DELTA_PATH_DOES_NOT_EXIST", "PATH_NOT_FOUND",
+              "DELTA_TABLE_NOT_FOUND", "DELTA_SCHEMA_NOT_SET")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Delta table by its location."""
+
+    path: str
+
+    @property
+    def sql(self) -> str:
+        """How SQL names the table."""
+        return f"delta.{ident(self.path)}"
+
+    def read(self, spark: SparkSession) -> DataFrame:
+        return spark.read.format("delta").load(self.path)
+
+    def version(self, spark: SparkSession) -> int | None:
+        """The newest version, or None if there is no table (a directory that a killed first write left is none)."""
+        try:
+            rows = spark.sql(f"DESCRIBE HISTORY {self.sql} LIMIT 1").collect()
+        except Exception as error:
+            if is_missing(error):
+                return None
+            raise
+        return int(rows[0]["version"]) if rows else None
+
+    def written_version(self, spark: SparkSession) -> int:
+        """The version right after a write. The dataset's lock makes it ours."""
+        version = self.version(spark)
+        if version is None:
+            raise LakeError(f"{self.path}: the table is gone right after it was written")
+        return version
+
+    def merge_or_create(self, spark: SparkSession, merge: str, rows: DataFrame, partitions: Iterable[str] = ()) -> None:
+        """Run the MERGE; a table that is not there yet is written instead. To try first spares a look each time."""
+        try:
+            spark.sql(merge).collect()
+        except Exception as error:
+            if not is_missing(error):
+                raise
+            rows.write.format("delta").mode("append").partitionBy(*partitions).save(self.path)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The layout of the lake below its root."""
+
+    root: str
+    home: Path
+
+    def table(self, layer: str, name: str) -> Table:
+        return Table(f"{self.root.rstrip('/')}/{layer}/{name}")
+
+    @property
+    def work(self) -> Path:
+        """Locks and staged copies: beside the tables if those are local, else in the lab's own directory."""
+        if "://" not in self.root:
+            return Path(self.root) / "_work"
+        if self.root.startswith("file://"):
+            return Path(unquote(self.root.removeprefix("file://"))) / "_work"
+        return self.home / "lake-work"
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether Spark says that there is no such table."""
+    from pyspark.errors import AnalysisException
+
+    return isinstance(error, AnalysisException) and any(condition in str(error) for condition in _NOT_THERE)
+
+
+def ident(name: str) -> str:
+    """A quoted SQL identifier."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def text(value: str | None) -> str:
+    """A SQL string literal."""
+    if value is None:
+        return "CAST(NULL AS STRING)"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def unglobbed(path: str) -> str:
+    """A path as Spark's readers take it literally."""
+    return "".join(f"\\{char}" if char in "{}[]*?\\" else char for char in path)

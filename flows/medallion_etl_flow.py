@@ -1,0 +1,238 @@
+"""Medallion ETL: a file, or every new file of a directory, through Bronze, the quality gate, Silver and Gold.
+
+Every step may be repeated: a run that was killed anywhere, and then runs again, leaves the tables of one good run.
+This module only orders the steps, announces them and retries them; what they do is in `flows.lake`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+if __package__ in {None, ""}:  # loaded as a file: by Prefect, or from inside flows/
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+
+from flows.config import FlowSettings
+from flows.lake import announcements, bronze, gold, quality, quarantine, silver, sources
+from flows.lake import books as lake_books
+from flows.lake.announcements import TableUpdate, Trace
+from flows.lake.books import Books
+from flows.lake.datasets import Dataset, choose_dataset, load_datasets
+from flows.lake.errors import BatchError, LakeError
+from flows.lake.locks import dataset_lock
+from flows.lake.quality import GateResult
+from flows.lake.report import quality_report
+from flows.lake.session import SparkConnection
+from flows.lake.sources import StagedFile
+from flows.lake.tables import Lake, Table
+from flows.runs import current_trace, task_options
+from schemas.envelope import Event
+
+_TASK = task_options()
+
+
+class Job:
+    """What all steps of a run share. Not a dataclass: Prefect would walk through all of it for each task."""
+
+    def __init__(
+        self, dataset: Dataset, lake: Lake, spark: SparkConnection, trace: Trace, *,
+        kafka: str, with_rules: bool, min_rows: int,
+    ) -> None:
+        self.dataset, self.lake, self.spark, self.trace = dataset, lake, spark, trace
+        self.kafka, self.with_rules, self.min_rows = kafka, with_rules, min_rows
+
+    def table(self, layer: str, name: str | None = None) -> Table:
+        return self.lake.table(layer, name or self.dataset.name)
+
+    @property
+    def staging(self) -> Path:
+        return self.lake.work / "staging" / self.dataset.name
+
+
+@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False)
+def medallion_etl_pipeline(
+    source_path: str,
+    enable_quality_checks: bool = True,
+    min_rows_threshold: int = 1000,
+    dataset: str | None = None,
+) -> dict[str, Any]:
+    """Load `source_path` (a path or file:// URI of a file or directory) and return tables, versions and counts.
+
+    Raises LakeError with a plain message. A directory means its files that are not loaded yet.
+    """
+    settings, log = FlowSettings(), get_run_logger()
+    path = sources.local_path(source_path)
+    files = sources.source_files(path)
+    chosen = _dataset_of(settings, path, files, dataset)
+    lake = Lake(settings.lake_root, settings.datalab_home)
+    with ExitStack() as resources:
+        resources.enter_context(
+            dataset_lock(lake.work / "locks", chosen.name, wait_s=settings.lock_wait_s, say=log.info)
+        )
+        spark = SparkConnection(
+            remote=settings.spark_remote, master=settings.spark_master_url, jars=settings.spark_jars,
+            wait_s=settings.spark_wait_s, say=log.info,
+        )
+        resources.callback(spark.close)
+        job = Job(
+            chosen, lake, spark, current_trace(), kafka=settings.kafka_bootstrap_servers,
+            with_rules=enable_quality_checks, min_rows=min_rows_threshold,
+        )
+        resources.callback(shutil.rmtree, job.staging, ignore_errors=True)
+        if not enable_quality_checks:
+            log.warning("quality checks are switched off: only what Silver cannot do without is checked")
+        if path.is_dir():
+            return _load_directory(job, path, files)
+        return _load_file(job, path)
+
+
+def _dataset_of(settings: FlowSettings, path: Path, files: list[Path], name: str | None) -> Dataset:
+    datasets = load_datasets(settings.datasets_file)
+    try:
+        return choose_dataset(datasets, path, name=name)
+    except LakeError:
+        if name is not None:
+            raise
+        return choose_dataset(datasets, path, header=sources.read_header(files[0], ","))
+
+
+def _load_directory(job: Job, path: Path, files: list[Path]) -> dict[str, Any]:
+    """Each new file in turn; one that cannot be loaded does not keep the others out."""
+    pending = find_new_files(job, files)
+    loaded, failed = [], []
+    for file in pending:
+        try:
+            loaded.append(_load_file(job, file))
+        except LakeError as error:
+            if error.transient:
+                raise
+            failed.append(str(error))
+    if failed:
+        raise BatchError(f"{len(failed)} of {len(pending)} new files of {path} were not loaded: {' | '.join(failed)}")
+    get_run_logger().info("%d new of %d files in %s", len(pending), len(files), path)
+    return {"dataset": job.dataset.name, "source": path.as_uri(), "files": loaded,
+            "files_skipped": len(files) - len(pending), "rows_in": sum(file["books"]["rows_in"] for file in loaded)}
+
+
+def _load_file(job: Job, path: Path) -> dict[str, Any]:
+    """One file from Bronze to Gold."""
+    staged, bronze_version = ingest_bronze(job, path)
+    gate = check_quality(job, staged)
+    publish(job, [announcements.quality_checked(job.trace, job.dataset, job.table("bronze"), staged, gate)])
+    if gate.refused_by:
+        finish(job, staged, gate, None, {})
+        gate.raise_if_refused(staged.uri)
+    silver_version, books = update_silver(job, staged, gate)
+    refreshed = refresh_gold(job, staged)
+    tables = {job.table("bronze").path: bronze_version, job.table("silver").path: silver_version}
+    tables |= {job.table("gold", name).path: update.version for name, update in refreshed.items()}
+    publish(job, _updates(job, staged, gate, books, (bronze_version, silver_version), refreshed))
+    finish(job, staged, gate, books, tables)
+    return {"dataset": job.dataset.name, "source": staged.uri, "sha256": staged.sha256, "ingest_id": staged.ingest_id,
+            "tables": tables, "books": asdict(books), "quality": "passed" if gate.passed else "failed",
+            "failed_rules": {rule.name: rule.failed_rows for rule in gate.rules if rule.failed_rows}}
+
+
+def _updates(
+    job: Job, staged: StagedFile, gate: GateResult, books: Books, versions: tuple[int, int],
+    refreshed: dict[str, gold.GoldUpdate],
+) -> list[Event]:
+    updates = [
+        TableUpdate("bronze", job.table("bronze"), versions[0], gate.rows, gate.rows),
+        TableUpdate("silver", job.table("silver"), versions[1], gate.rows, gate.accepted, books),
+        *(TableUpdate("gold", job.table("gold", name), update.version, gate.accepted, update.groups)
+          for name, update in refreshed.items()),
+    ]
+    return [announcements.dataset_updated(job.trace, job.dataset, staged, update) for update in updates]
+
+
+@task(name="find-new-files", **_TASK)
+def find_new_files(job: Job, files: list[Path]) -> list[Path]:
+    """The files whose content at that place has no line in the ledger."""
+    with job.spark.session() as spark:
+        done = lake_books.settled(spark, job.table("ledger"))
+    return [file for file in files if sources.ingest_id(file.as_uri(), sources.hash_file(file)) not in done]
+
+
+@task(name="bronze", **_TASK)
+def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, int]:
+    """Stage the file and append it to Bronze, once."""
+    staged = sources.stage(path, job.staging, job.dataset.source.separator)
+    with job.spark.session() as spark:
+        origin = bronze.Origin(job.trace.run_id, job.trace.event_id)
+        return staged, bronze.append_file(spark, job.table("bronze"), job.dataset, staged, origin)
+
+
+@task(name="quality", **_TASK)
+def check_quality(job: Job, staged: StagedFile) -> GateResult:
+    """Hold every row against the rules; nothing is written."""
+    with job.spark.session() as spark:
+        judged = _judged(job, spark, staged)
+        return quality.measure(job.dataset, judged, with_rules=job.with_rules, min_rows=job.min_rows)
+
+
+@task(name="silver", **_TASK)
+def update_silver(job: Job, staged: StagedFile, gate: GateResult) -> tuple[int, Books]:
+    """Quarantine what broke a rule, merge what did not, and check the books."""
+    with job.spark.session() as spark:
+        judged = _judged(job, spark, staged)
+        accepted = silver.accepted_rows(job.dataset, judged)
+        held = quarantine.put(
+            spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate.quarantined
+        )
+        version = silver.merge_accepted(spark, job.table("silver"), job.dataset, accepted)
+        books = lake_books.take_stock(
+            spark, job.table("silver"), job.dataset, staged.ingest_id, gate, accepted, quarantined=held
+        )
+    books.check()
+    return version, books
+
+
+@task(name="gold", **_TASK)
+def refresh_gold(job: Job, staged: StagedFile) -> dict[str, gold.GoldUpdate]:
+    """Recompute the groups that the file touched."""
+    with job.spark.session() as spark:
+        source = job.table("silver")
+        return {
+            name: gold.refresh(spark, job.table("gold", name), source, job.dataset, definition, staged.ingest_id)
+            for name, definition in job.dataset.gold.items()
+        }
+
+
+@task(name="publish", **_TASK)
+def publish(job: Job, events: list[Event]) -> None:
+    """Announce on Kafka; each event is acknowledged before the run goes on."""
+    from datalab.bus.publisher import SyncPublisher
+
+    with SyncPublisher(job.kafka, "flows.medallion-etl") as publisher:
+        for event in events:
+            publisher.publish(event)
+
+
+@task(name="finish", **_TASK)
+def finish(job: Job, staged: StagedFile, gate: GateResult, books: Books | None, tables: dict[str, int]) -> None:
+    """Write the ledger, last: until then a run over the directory takes the file again."""
+    with job.spark.session() as spark:
+        outcome = lake_books.COMPLETE if books else lake_books.REFUSED
+        lake_books.record(spark, job.table("ledger"), job.dataset, staged, gate, outcome, job.trace.run_id)
+    create_markdown_artifact(
+        key=f"medallion-{job.dataset.name.replace('_', '-')}",
+        markdown=quality_report(job.dataset, staged.uri, gate, books, tables),
+        description=f"Books and quality of {job.dataset.name}",
+    )
+
+
+def _judged(job: Job, spark: Any, staged: StagedFile) -> Any:
+    records = bronze.ingested(spark, job.table("bronze"), staged.ingest_id)
+    return quality.judge(job.dataset, records, with_rules=job.with_rules)
+
+
+if __name__ == "__main__":
+    medallion_etl_pipeline(source_path=sys.argv[1])

@@ -1,0 +1,15 @@
+"""`python -m services.bridge`."""
+
+from __future__ import annotations
+
+import sys
+
+from datalab.runtime.serving import run_service
+from services.bridge.app import run
+from services.bridge.rules import RuleFileError
+
+if __name__ == "__main__":
+    try:
+        run_service("bridge", run)
+    except RuleFileError as error:
+        sys.exit(f"bridge: {error}")

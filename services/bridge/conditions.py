@@ -1,0 +1,73 @@
+"""Conditions of rules: a CEL expression over the whole event. Compiled once; knows nothing of runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import cel
+
+from schemas.envelope import Event
+
+# CEL's standard functions and macros as the library has them; operators start with another character.
+_FUNCTIONS = frozenset(
+    "bool bytes contains double duration dyn endsWith getDate getDayOfMonth getDayOfWeek getDayOfYear getFullYear "
+    "getHours getMilliseconds getMinutes getMonth getSeconds has int matches max min size startsWith string "
+    "timestamp type uint".split()
+)
+_BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
+
+
+class ConditionError(ValueError):
+    """The expression cannot be compiled, or names something that does not exist."""
+
+
+class ConditionFailedError(Exception):
+    """The expression cannot be evaluated on this event: the rule and the event do not fit together."""
+
+
+class Verdict(NamedTuple):
+    """Whether a condition holds, and why not."""
+
+    holds: bool
+    reason: str
+
+
+class Facts:
+    """One event as conditions see it: the variable `event`, absent attributes left out so that has() tells."""
+
+    def __init__(self, event: Event) -> None:
+        attributes: dict[str, Any] = {k: v for k, v in event.__dict__.items() if v is not None}
+        self.context = cel.Context(variables={"event": attributes})
+
+
+class Condition:
+    """A compiled expression. Raises ConditionError when made."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source.strip()
+        try:
+            self._program = cel.compile(self.source)
+        except ValueError as error:
+            raise ConditionError(" ".join(str(error).split())[:300]) from error
+        self._refuse_unknown_names()
+
+    def _refuse_unknown_names(self) -> None:
+        unknown = set(self._program.variables()) - {"event"} - set(_BOUND.findall(self.source))
+        if unknown:
+            raise ConditionError(f"unknown variable {', '.join(sorted(unknown))}; the event is `event`, as in event.data")
+        named = {name for name in self._program.functions() if name[0].isalpha()}
+        if named - _FUNCTIONS:
+            raise ConditionError(f"unknown function {', '.join(sorted(named - _FUNCTIONS))}")
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Whether it holds. A field that the event lacks makes it false; any other failure raises."""
+        try:
+            answer = self._program.execute(facts.context)
+        except (KeyError, IndexError) as error:
+            return Verdict(False, f"the event has no {error}")
+        except Exception as error:
+            raise ConditionFailedError(f"{type(error).__name__}: {error}"[:300]) from error
+        if not isinstance(answer, bool):
+            raise ConditionFailedError(f"gave {answer!r}, which is neither true nor false"[:300])
+        return Verdict(answer, "" if answer else f"{self.source} is false")

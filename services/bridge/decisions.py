@@ -1,0 +1,80 @@
+"""What a rule says about an event: pure, with a reason for every answer. Nothing is stored or started here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from schemas.envelope import Event, event_id
+from services.bridge.conditions import ConditionFailedError, Facts
+from services.bridge.rules import Rule, RuleBook
+from services.bridge.templates import TemplateFailedError
+
+EVENT_TAG, CORRELATION_TAG, RULE_TAG = "datalab.event=", "datalab.correlation=", "datalab.rule="
+Outcome = Literal["other-type", "own-run", "condition", "failed", "matched"]
+_LONGEST_KEY = 1000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`matched` starts a run with these parameters; `failed` means the rule should have and cannot."""
+
+    rule: Rule
+    outcome: Outcome
+    reason: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+
+    @property
+    def concerns(self) -> bool:
+        """Whether it needs a trigger."""
+        return self.outcome in ("matched", "failed")
+
+
+def decide_all(book: RuleBook, event: Event) -> list[Decision]:
+    """One decision for each rule that listens to the event's type."""
+    rules = book.listening_to(event.type)
+    if not rules:
+        return []
+    facts = Facts(event)
+    return [decide(rule, event, facts) for rule in rules]
+
+
+def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:
+    """What the rule says about the event."""
+    if event.type not in rule.spec.on:
+        return Decision(rule, "other-type", f"{event.type} is not among {', '.join(rule.spec.on)}")
+    if _started_by(rule, event):
+        # Else a rule on run events would start its own runs for ever.
+        return Decision(rule, "own-run", "the run was started by this very rule")
+    try:
+        verdict = rule.condition.judge(facts or Facts(event))
+    except ConditionFailedError as error:
+        return Decision(rule, "failed", f"where: {error}")
+    if not verdict.holds:
+        return Decision(rule, "condition", verdict.reason)
+    try:
+        return Decision(rule, "matched", "", rule.parameters.render(event), _tags(rule, event))
+    except TemplateFailedError as error:
+        return Decision(rule, "failed", f"parameters or tags: {error}")
+
+
+def _started_by(rule: Rule, event: Event) -> bool:
+    tags = event.data.get("tags")
+    return isinstance(tags, list) and RULE_TAG + rule.name in tags
+
+
+def trigger_id(rule: str, event: Event) -> str:
+    """The deterministic id of the trigger of this rule by this event."""
+    return event_id("trigger", rule, event.id)
+
+
+def idempotency_key(rule: str, deployment: str, event: Event) -> str:
+    """Unique for ever: Prefect's keys are unique per flow, so rule and deployment are part of it."""
+    key = f"datalab:{rule}:{deployment}:{event.id}"
+    return key if len(key) <= _LONGEST_KEY else f"datalab:{rule}:{event_id('run', rule, deployment, event.id)}"
+
+
+def _tags(rule: Rule, event: Event) -> list[str]:
+    own = [EVENT_TAG + event.id, CORRELATION_TAG + event.correlation, RULE_TAG + rule.name]
+    return [*own, *(tag for tag in map(str, rule.tags.render(event)) if tag not in own)]

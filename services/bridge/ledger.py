@@ -1,0 +1,126 @@
+"""The ledger of triggers: what was promised to an event, and what became of it. Postgres only; knows no Prefect."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from datalab.bus.publisher import RecordRef
+from datalab.store.engine import Sessions
+from datalab.store.tables.bridge import RunStateRow, TriggerRow
+from schemas.envelope import Event
+from services.bridge.decisions import Decision, idempotency_key, trigger_id
+
+
+class Ledger:
+    """Rows of bridge_triggers. Each method is one transaction, safe beside other instances."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]:
+        """The trigger's row, and whether it is new. A row that is there wins, so that a repeat asks Prefect for
+        the very same run; only a dead one starts over, with the rule as it is now."""
+        values = _values(decision, event, ref)
+        fresh = {k: values[k] for k in ("deployment", "idempotency_key", "parameters", "tags", "status")}
+        async with self._sessions.begin() as session:
+            inserted = await session.scalar(
+                insert(TriggerRow).values(values).on_conflict_do_nothing().returning(TriggerRow.id)
+            )
+            if inserted is None:
+                await session.execute(
+                    update(TriggerRow)
+                    .where(TriggerRow.id == values["id"], TriggerRow.status == "dead")
+                    .values(**fresh, reason=None, updated_at=func.now())
+                )
+            return await session.get_one(TriggerRow, values["id"]), inserted is not None
+
+    async def created(self, id_: str, flow_run_id: str) -> bool:
+        """Note the run; False if another instance did so before."""
+        return await self._settle(id_, status="created", flow_run_id=flow_run_id, reason=None)
+
+    async def dead(self, id_: str, reason: str) -> bool:
+        """Note why there is no run. A trigger with a run never dies."""
+        return await self._settle(id_, status="dead", reason=reason[:2000])
+
+    async def _settle(self, id_: str, **values: str | None) -> bool:
+        statement = (
+            update(TriggerRow)
+            .where(TriggerRow.id == id_, TriggerRow.status != "created")
+            .values(**values, updated_at=func.now())
+            .returning(TriggerRow.id)
+        )
+        async with self._sessions.begin() as session:
+            return await session.scalar(statement) is not None
+
+    async def get(self, id_: str) -> TriggerRow | None:
+        """One trigger."""
+        async with self._sessions() as session:
+            return await session.get(TriggerRow, id_)
+
+    async def page(
+        self, *, size: int, token: str | None, event_id: str | None, rule: str | None, status: str | None
+    ) -> tuple[Sequence[TriggerRow], str | None]:
+        """Triggers, newest first, and the token of the next page. Raises ValueError for a strange token."""
+        query = select(TriggerRow).order_by(TriggerRow.created_at.desc(), TriggerRow.id.desc()).limit(size + 1)
+        for column, value in ((TriggerRow.event_id, event_id), (TriggerRow.rule, rule), (TriggerRow.status, status)):
+            if value is not None:
+                query = query.where(column == value)
+        if token is not None:
+            query = query.where(tuple_(TriggerRow.created_at, TriggerRow.id) < _from_token(token))
+        async with self._sessions() as session:
+            rows = (await session.scalars(query)).all()
+        return rows[:size], _to_token(rows[size - 1]) if len(rows) > size else None
+
+    async def chain(self, event_id: str) -> Sequence[TriggerRow]:
+        """The triggers of the event and of every event of its chain, oldest first."""
+        async with self._sessions() as session:
+            own = select(TriggerRow.correlation_id).where(TriggerRow.event_id == event_id)
+            chains = {event_id, *(await session.scalars(own))}
+            query = select(TriggerRow).where(
+                or_(TriggerRow.event_id == event_id, TriggerRow.correlation_id.in_(chains))
+            )
+            return (await session.scalars(query.order_by(TriggerRow.created_at, TriggerRow.id))).all()
+
+    async def states(self, run_ids: Iterable[str]) -> Sequence[RunStateRow]:
+        """The known states of these runs, in order."""
+        query = select(RunStateRow).where(RunStateRow.run_id.in_(list(run_ids))).order_by(RunStateRow.seq)
+        async with self._sessions() as session:
+            return (await session.scalars(query)).all()
+
+
+def _values(decision: Decision, event: Event, ref: RecordRef) -> dict[str, object]:
+    deployment = decision.rule.spec.run.deployment
+    return {
+        "id": trigger_id(decision.rule.name, event),
+        "rule": decision.rule.name,
+        "event_id": event.id,
+        "event_type": event.type,
+        "correlation_id": event.correlation,
+        "topic": ref.topic,
+        "partition": ref.partition,
+        "offset": ref.offset,
+        "deployment": deployment,
+        "idempotency_key": idempotency_key(decision.rule.name, deployment, event),
+        "parameters": decision.parameters,
+        "tags": decision.tags,
+        "status": "pending",
+    }
+
+
+def _to_token(row: TriggerRow) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row.created_at.isoformat(), row.id]).encode()).decode()
+
+
+def _from_token(token: str) -> tuple[datetime, str]:
+    try:
+        at, id_ = json.loads(base64.urlsafe_b64decode(token.encode()))
+        return datetime.fromisoformat(at), str(id_)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise ValueError("page_token: is not one that this service gave; leave it out to start anew") from error

@@ -1,0 +1,17 @@
+"""The bridge's metrics, in one list."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+MATCHED = Counter("bridge_triggers_matched", "Events that a rule matched, repeats not counted", ["rule"])
+CREATED = Counter("bridge_runs_created", "Flow runs created", ["rule"])
+DUPLICATE = Counter("bridge_triggers_duplicate", "Repeated events that already had their run", ["rule"])
+DEAD = Counter("bridge_triggers_dead", "Triggers that cannot have a run", ["rule"])
+EVENT_TO_CREATED = Histogram(
+    "bridge_event_to_created_seconds",
+    "Seconds from the event's time to the answer of Prefect that its run exists",
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+STATES_PUBLISHED = Counter("bridge_run_states_published", "Run states published on lab.runs", ["type"])
+RUNS_VANISHED = Counter("bridge_runs_vanished", "Runs deleted in Prefect before their states could be read")

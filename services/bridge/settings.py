@@ -1,0 +1,24 @@
+"""The bridge's own settings, beside those of the lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from datalab.runtime.settings import LabSettings
+
+
+class BridgeSettings(LabSettings):
+    """Times are seconds."""
+
+    bridge_port: int = Field(default=8082, gt=0, lt=65536)
+    bridge_group: str = Field(default="bridge", min_length=1)
+    # How long a deployment may be unknown (while the lab registers it) before its events become dead letters.
+    bridge_deployment_patience_s: float = Field(default=60.0, ge=0)
+    bridge_relay_poll_s: float = Field(default=1.0, gt=0)
+
+    @property
+    def rules_dir(self) -> Path:
+        """Where the rules are."""
+        return self.datalab_config_dir / "rules"

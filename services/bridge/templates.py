@@ -1,0 +1,93 @@
+"""Parameters of runs: sandboxed Jinja2 over the event. `{{ … }}` alone keeps its type, inside text it is text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic_core import to_jsonable_python
+
+from schemas.envelope import Event
+
+Render = Callable[[dict[str, Any]], Any]
+_ENV = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - no HTML is made
+_ENV.globals.clear()
+
+
+class TemplateFailedError(Exception):
+    """The template cannot be rendered for this event, or gives what no run can take."""
+
+
+class Template:
+    """A value with templates anywhere in it (texts in maps and lists). Raises jinja2's TemplateSyntaxError when made."""
+
+    def __init__(self, value: Any) -> None:
+        self._render = _compile(value)
+
+    def render(self, event: Event) -> Any:
+        """The value for this event, as JSON types; raises TemplateFailedError."""
+        try:
+            value = to_jsonable_python(self._render({"event": event}))
+            json.dumps(value, allow_nan=False)
+        except TemplateError as error:
+            raise TemplateFailedError(str(error)) from error
+        except Exception as error:
+            raise TemplateFailedError(f"{type(error).__name__}: {error}"[:300]) from error
+        _refuse_harmful(value)
+        return value
+
+
+def _compile(value: Any) -> Render:
+    if isinstance(value, str):
+        return _compile_text(value)
+    if isinstance(value, dict):
+        entries = {key: _compile(item) for key, item in value.items()}
+        return lambda names: {key: render(names) for key, render in entries.items()}
+    if isinstance(value, list):
+        items = [_compile(item) for item in value]
+        return lambda names: [render(names) for render in items]
+    return lambda _: value
+
+
+def _compile_text(source: str) -> Render:
+    template = _ENV.from_string(source)
+    if not _is_one_expression(source):
+        return template.render
+    expression = _ENV.compile_expression(source.strip()[2:-2].strip("-+ \n"), undefined_to_none=False)
+    return lambda names: _defined(expression(names))
+
+
+def _is_one_expression(source: str) -> bool:
+    text = source.strip()
+    if not (text.startswith("{{") and text.endswith("}}")):
+        return False
+    body = _ENV.parse(text).body
+    if len(body) != 1 or not isinstance(body[0], nodes.Output):
+        return False
+    parts = body[0].nodes
+    return len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData)
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        str(value)  # StrictUndefined raises, and says what is undefined
+    return value
+
+
+def _refuse_harmful(value: Any) -> None:
+    if isinstance(value, str) and "\x00" in value:
+        # Neither Prefect's database nor ours can store it; Prefect would answer 503 for ever.
+        raise TemplateFailedError("a value contains the character NUL, which cannot be stored")
+    if isinstance(value, dict):
+        if "__prefect_kind" in value:
+            # Prefect would resolve it (templates, variables of the workspace); events must not reach that.
+            raise TemplateFailedError("a value contains __prefect_kind, which Prefect would execute")
+        for key, item in value.items():
+            _refuse_harmful(key)
+            _refuse_harmful(item)
+    if isinstance(value, list):
+        for item in value:
+            _refuse_harmful(item)

@@ -1,0 +1,98 @@
+"""From a matching event to its one run: ledger row → run in Prefect → row settled. Then the offset may move.
+
+Every step can be repeated by anyone at any time: the row's id and the run's key follow from rule and event.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from datalab.bus.publisher import RecordRef
+from datalab.bus.retry import PermanentError
+from datalab.runtime.clock import Clock
+from datalab.runtime.logs import get_logger
+from datalab.store.tables.bridge import TriggerRow
+from schemas.envelope import Event
+from services.bridge import metrics
+from services.bridge.decisions import Decision, decide_all
+from services.bridge.prefect_http import PrefectRefusedError
+from services.bridge.prefect_runs import DeploymentMissingError
+from services.bridge.rules import RuleBook
+
+log = get_logger(__name__)
+
+
+class Runs(Protocol):
+    """Where runs are created; see services.bridge.prefect_runs."""
+
+    async def create(self, deployment: str, key: str, parameters: dict[str, Any], tags: list[str]) -> str:
+        """The id of the one run with this key."""
+
+
+class Triggers(Protocol):
+    """Where triggers are kept; see services.bridge.ledger."""
+
+    async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]: ...
+    async def created(self, id_: str, flow_run_id: str) -> bool: ...
+    async def dead(self, id_: str, reason: str) -> bool: ...
+
+
+class TriggerHandler:
+    """Handles events. Raises PermanentError with the reasons once every rule had its turn; what Prefect or the
+    database raise while away goes through, so that the event is tried again."""
+
+    def __init__(self, book: RuleBook, ledger: Triggers, runs: Runs, clock: Clock, *, patience_s: float) -> None:
+        self._book, self._ledger, self._runs, self._clock = book, ledger, runs, clock
+        self._patience_s = patience_s
+        self._missing_since: dict[str, float] = {}
+
+    async def handle(self, event: Event, ref: RecordRef) -> None:
+        """Start the run of each rule that the event matches."""
+        reasons = []
+        for decision in decide_all(self._book, event):
+            if not decision.concerns:
+                continue
+            try:
+                await self._fire(decision, event, ref)
+            except PermanentError as error:
+                reasons.append(f"rule {decision.rule.name}: {error}")
+        if reasons:
+            raise PermanentError("; ".join(reasons))
+
+    async def _fire(self, decision: Decision, event: Event, ref: RecordRef) -> None:
+        rule = decision.rule.name
+        row, new = await self._ledger.open(decision, event, ref)
+        if new:
+            metrics.MATCHED.labels(rule).inc()
+        if row.status == "created":
+            metrics.DUPLICATE.labels(rule).inc()
+            log.info("trigger.duplicate", rule=rule, event_id=event.id, run_id=row.flow_run_id)
+            return
+        if decision.outcome == "failed":
+            raise await self._dead(row, decision.reason)
+        run_id = await self._create(row)
+        if await self._ledger.created(row.id, run_id):
+            metrics.CREATED.labels(rule).inc()
+            waited = max(0.0, (self._clock.now() - event.time).total_seconds())
+            metrics.EVENT_TO_CREATED.observe(waited)
+            log.info(
+                "run.created", rule=rule, event_id=event.id, run_id=run_id, deployment=row.deployment, seconds=waited
+            )
+
+    async def _create(self, row: TriggerRow) -> str:
+        try:
+            run_id = await self._runs.create(row.deployment, row.idempotency_key, row.parameters, row.tags)
+        except PrefectRefusedError as error:
+            raise await self._dead(row, str(error)) from error
+        except DeploymentMissingError as error:
+            since = self._missing_since.setdefault(error.name, self._clock.monotonic())
+            if self._clock.monotonic() - since < self._patience_s:
+                raise
+            raise await self._dead(row, f"{error} (waited {self._patience_s:g} s)") from error
+        self._missing_since.pop(row.deployment, None)
+        return run_id
+
+    async def _dead(self, row: TriggerRow, reason: str) -> PermanentError:
+        if await self._ledger.dead(row.id, reason):
+            metrics.DEAD.labels(row.rule).inc()
+        return PermanentError(reason)

@@ -1,0 +1,19 @@
+"""What can be set for ingest; see the README for what each does."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from datalab.runtime.settings import LabSettings
+
+
+class IngestSettings(LabSettings):
+    """Read from the environment, under the upper-case name of each field."""
+
+    ingest_port: int = Field(default=8081, ge=0, le=65535)
+    ingest_scan_interval_seconds: float = Field(default=0.5, gt=0)
+    ingest_settle_seconds: float = Field(default=1.0, ge=0)
+    ingest_hash_threads: int = Field(default=2, ge=1, le=64)
+    ingest_publish_timeout_seconds: float = Field(default=5.0, gt=0)
+    ingest_max_in_flight: int = Field(default=10_000, ge=1)
+    ingest_body_timeout_seconds: float = Field(default=30.0, gt=0)

@@ -1,0 +1,29 @@
+"""Which trouble an event is about: labels, fingerprint, episode. Pure functions of rule and event."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from schemas.envelope import Event, event_id
+
+if TYPE_CHECKING:
+    from services.monitor.rules import AlertRule
+
+
+def labels_of(rule: AlertRule, event: Event) -> dict[str, str]:
+    """The rule's labels with their values; a field the event does not have (an ad-hoc run's deployment) is left out."""
+    return {name: str(value) for name in rule.labels if (value := event.data.get(name)) is not None}
+
+
+def fingerprint(rule: str, labels: Mapping[str, str]) -> str:
+    """Identifies the trouble for ever: 32 hexadecimal digits from rule and labels, in any order of labels."""
+    content = json.dumps([rule, sorted(labels.items())], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def episode_id(fingerprint_: str, cause: str) -> str:
+    """Identifies this time the trouble came up, by the event that caused it. A repeat gives the same id."""
+    return event_id("episode", fingerprint_, cause)

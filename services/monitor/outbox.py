@@ -1,0 +1,146 @@
+"""Alert events from Postgres to Kafka, after the commit: at once, and again after a crash, under the same ids.
+
+Each is marked once Kafka has acknowledged it. A crash in between publishes it again with the same id, by which
+consumers recognise it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import and_, func, or_, select
+
+from datalab.bus.publisher import RecordRef
+from datalab.runtime.clock import Clock
+from datalab.runtime.logs import get_logger
+from datalab.store.engine import Sessions
+from datalab.store.tables.monitor import EpisodeRow
+from schemas.alerts import Severity
+from schemas.envelope import Event
+from services.monitor import metrics
+
+log = get_logger(__name__)
+_BATCH = 50
+_SEVERITIES: tuple[Severity, ...] = ("critical", "error", "warning", "info")
+_RESOLVED_DUE = and_(EpisodeRow.status == "resolved", ~EpisodeRow.resolved_published)
+_DUE = or_(~EpisodeRow.firing_published, _RESOLVED_DUE)
+
+
+class EventPublisher(Protocol):
+    """Where alert events go."""
+
+    async def publish(self, event: Event) -> RecordRef:
+        """Returns once the event is stored durably."""
+
+
+class Outbox:
+    """Publishes what is stored and not yet on Kafka. `wake` makes it look at once."""
+
+    def __init__(self, sessions: Sessions, publisher: EventPublisher, clock: Clock, *, every_s: float) -> None:
+        self._sessions, self._publisher, self._clock = sessions, publisher, clock
+        self._every_s = every_s
+        self._woken = asyncio.Event()
+        self._failing_since: float | None = None
+
+    def wake(self) -> None:
+        """There is something to publish."""
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until `stop`. Outages are waited for."""
+        while not stop.is_set():
+            self._woken.clear()
+            try:
+                while await self._publish_batch() == _BATCH:
+                    pass
+                await self._count()
+                self._failing_since = None
+            except Exception as error:  # database or broker away; what is due stays due
+                self._failing_since = self._failing_since or self._clock.monotonic()
+                log.warning("outbox.retry", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+                await _first(stop.wait(), timeout_s=min(self._every_s, 1.0))
+                continue
+            await _first(stop.wait(), self._woken.wait(), timeout_s=self._every_s)
+
+    def failing_s(self) -> float:
+        """Seconds since it last came through; 0 when all is well."""
+        return 0.0 if self._failing_since is None else self._clock.monotonic() - self._failing_since
+
+    async def check(self, oldest_s: float = 30.0) -> str | None:
+        """Readiness: None, or how long the oldest event has waited for Kafka."""
+        async with self._sessions() as session:
+            oldest: datetime | None = (await session.execute(select(func.min(EpisodeRow.updated_at)).where(_DUE))).scalar()
+        if oldest is None:
+            return None
+        age = (self._clock.now() - oldest).total_seconds()
+        return f"an alert event waits for Kafka since {age:.0f} s" if age > oldest_s else None
+
+    async def _publish_batch(self) -> int:
+        """Publish up to a batch of episodes, oldest first; returns how many were due."""
+        async with self._sessions.begin() as session:
+            # Locked, and those locked by another instance left out: two instances must not publish the same.
+            rows = (
+                await session.execute(
+                    select(EpisodeRow).where(_DUE).order_by(EpisodeRow.updated_at).limit(_BATCH)
+                    .with_for_update(skip_locked=True)
+                )
+            ).scalars().all()
+            failure: Exception | None = None
+            for row in rows:
+                try:
+                    await self._publish(row)
+                except Exception as error:  # one alert that Kafka refuses must not hold up the others
+                    failure = error
+        if failure is not None:
+            raise failure
+        return len(rows)
+
+    async def _publish(self, row: EpisodeRow) -> None:
+        """Firing before resolved; both have the same key, so they keep this order."""
+        if not row.firing_published:
+            await self._send(row, row.firing_event, "firing")
+            row.firing_published = True
+        if row.status == "resolved" and not row.resolved_published and row.resolved_event is not None:
+            await self._send(row, row.resolved_event, "resolved")
+            row.resolved_published = True
+
+    async def _send(self, row: EpisodeRow, stored: dict[str, Any], status: str) -> None:
+        event = Event.model_validate(stored)
+        ref = await self._publisher.publish(event)
+        metrics.ALERTS_PUBLISHED.labels(row.rule, status).inc()
+        log.info(
+            "alert.published",
+            status=status,
+            rule=row.rule,
+            severity=row.severity,
+            fingerprint=row.fingerprint,
+            episode=row.episode,
+            event_id=event.id,
+            causation_id=event.causationid,
+            at=str(ref),
+        )
+
+    async def _count(self) -> None:
+        firing = select(EpisodeRow.severity, func.count()).where(EpisodeRow.status == "firing")
+        async with self._sessions() as session:
+            counts = {severity: n for severity, n in await session.execute(firing.group_by(EpisodeRow.severity))}
+            due = (await session.execute(select(func.count()).select_from(EpisodeRow).where(_DUE))).scalar_one()
+        for severity in _SEVERITIES:
+            metrics.OPEN_ALERTS.labels(severity).set(counts.get(severity, 0))
+        metrics.UNPUBLISHED.set(due)
+
+
+async def _first(*waits: Any, timeout_s: float) -> None:
+    """Wait for the first of them, but no longer than this."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)

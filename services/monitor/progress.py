@@ -1,0 +1,119 @@
+"""Whether the stream gets on, by what it has handled and what Kafka holds. Pure: the caller brings the facts.
+
+faust can stand still without an error: a rebalance that does not end, a fetcher that died, a record dropped on the
+way. So nothing here asks faust how it is; it compares offsets. A stream that has stalled is not repaired but ended:
+all state is in Postgres and the committed offsets, so a new process goes on where this one stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Partition = tuple[str, int]
+
+
+@dataclass
+class Progress:
+    """What one process has done with its partitions. Times are monotonic seconds."""
+
+    stall_s: float
+    now: Callable[[], float]
+    _generation: int | None = None
+    _next: dict[Partition, int] = field(default_factory=dict)
+    _ends: dict[Partition, int] = field(default_factory=dict)
+    _handling: tuple[Partition, int, float] | None = None
+    _moved: float = 0.0
+    _answered: float = 0.0
+    _joined: bool = False
+    _lost: str | None = None
+
+    def __post_init__(self) -> None:
+        self._moved = self._answered = self.now()
+
+    def assigned(self, generation: int, positions: Mapping[Partition, int]) -> None:
+        """The group gave us these partitions; each goes on at its position."""
+        if generation != self._generation:
+            self._begin(generation)
+        for partition in set(self._next) - set(positions):
+            del self._next[partition]
+        for partition, position in positions.items():
+            self._next.setdefault(partition, position)
+        self._joined = True
+
+    def knows(self, generation: int) -> bool:
+        """Whether the positions of this generation are known."""
+        return self._joined and generation == self._generation
+
+    def begin(self, partition: Partition, offset: int, generation: int) -> bool:
+        """A record is about to be handled; False if it must not be, because one before it is missing."""
+        if generation != self._generation:
+            self._begin(generation)
+        expected = self._next.get(partition)
+        if expected is not None and offset > expected:
+            self._lost = f"{partition[0]}[{partition[1]}]: records {expected} to {offset - 1} never came"
+            return False
+        self._handling = (partition, offset, self.now())
+        return True
+
+    def done(self, partition: Partition, offset: int) -> None:
+        """The record's effect is durable."""
+        self._next[partition] = max(self._next.get(partition, 0), offset + 1)
+        self._handling = None
+        self._moved = self.now()
+
+    def ends(self, ends: Mapping[Partition, int]) -> None:
+        """Kafka answered: where each partition ends now."""
+        if self.lag() == {} or not any(self.lag().values()):
+            # Nothing was waiting until now, so nothing has stood still.
+            self._moved = max(self._moved, self._answered)
+        self._answered = self.now()
+        self._ends = dict(ends)
+
+    def committable(self) -> dict[Partition, int]:
+        """The next offset of each partition, all before it handled."""
+        return dict(self._next)
+
+    def lag(self) -> dict[Partition, int]:
+        """Records between the last one handled and the end."""
+        return {p: max(0, end - self._next[p]) for p, end in self._ends.items() if p in self._next}
+
+    def stalled(self, *, broker_answers: bool) -> str | None:
+        """None, or why only a new process helps. With the broker away, waiting helps; nothing is stalled."""
+        now = self.now()
+        if self._lost is not None:
+            return self._lost
+        if not broker_answers:
+            self._answered = self._moved = now
+            return None
+        if now - self._answered > self.stall_s:
+            return f"the stream's consumer does not answer since {now - self._answered:.0f} s, though Kafka does"
+        waiting = sum(self.lag().values())
+        if waiting and self._handling is None and now - self._moved > self.stall_s:
+            return f"{waiting} records wait and none was handled for {now - self._moved:.0f} s"
+        return None
+
+    def unready(self) -> str | None:
+        """None, or why the stream does not get on just now."""
+        now = self.now()
+        if self._lost is not None:
+            return self._lost
+        if not self._joined:
+            return "has not joined its group yet"
+        if now - self._answered > 10:
+            return f"no answer from Kafka for {now - self._answered:.0f} s"
+        if self._handling is not None and now - self._handling[2] > 10:
+            (topic, number), offset, since = self._handling
+            return f"stuck on {topic}[{number}]@{offset} for {now - since:.0f} s"
+        waiting = sum(self.lag().values())
+        if waiting and self._handling is None and now - self._moved > 10:
+            return f"{waiting} records wait and none was handled for {now - self._moved:.0f} s"
+        return None
+
+    def _begin(self, generation: int) -> None:
+        """Another member may have handled any partition meanwhile: forget where they stood."""
+        self._generation = generation
+        self._next.clear()
+        self._ends.clear()
+        self._moved = self.now()
+        self._joined = False

@@ -1,0 +1,29 @@
+"""The monitor's environment. What raises an alert is not here: `config/alerts.yaml` says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from datalab.runtime.settings import LabSettings
+
+
+class MonitorSettings(LabSettings):
+    """Seconds unless the name says otherwise."""
+
+    monitor_port: int = 8083
+    monitor_group: str = "monitor"
+    # How long a stream may stand still, with events waiting, before the process gives up and is started anew.
+    monitor_stall_s: float = Field(default=30.0, gt=0)
+    monitor_publish_every_s: float = Field(default=2.0, gt=0)
+
+    @property
+    def alerts_file(self) -> Path:
+        """Where the alert rules are."""
+        return self.datalab_config_dir / "alerts.yaml"
+
+    @property
+    def prefect_ui(self) -> str:
+        """The address of Prefect's pages, which the API's address implies."""
+        return self.prefect_api_url.rstrip("/").removesuffix("/api")

@@ -1,0 +1,7 @@
+"""Entry of the process: `python -m services.notifier`."""
+
+from datalab.runtime.serving import run_service
+from services.notifier.app import main
+
+if __name__ == "__main__":
+    run_service("notifier", main)

@@ -1,0 +1,34 @@
+"""Pages of lists: an opaque token says where the next page begins."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query
+
+from datalab.runtime.web import Problem
+from services.notifier.records import Position
+
+PageSize = Annotated[int, Query(ge=1, le=500)]
+PageToken = Annotated[str | None, Query(max_length=500)]
+
+
+def token_for(at: datetime, key: str) -> str:
+    """The token of the page after this entry."""
+    return base64.urlsafe_b64encode(json.dumps([at.isoformat(), key]).encode()).decode()
+
+
+def position_of(token: str | None) -> Position | None:
+    """Where the token points; a Problem if it is none of ours."""
+    if not token:
+        return None
+    try:
+        at, key = json.loads(base64.urlsafe_b64decode(token))
+        return datetime.fromisoformat(at), str(key)
+    except (ValueError, TypeError):
+        raise Problem(
+            400, "Invalid page token", "page_token: is not one that this service gave; start without it"
+        ) from None

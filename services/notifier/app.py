@@ -1,0 +1,157 @@
+"""Composition root of the notifier: builds every part from the settings, runs them, releases them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from datalab.bus.consumer import Consumer
+from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.publisher import Publisher
+from datalab.bus.retry import RetryPolicy
+from datalab.runtime.clock import Clock, SystemClock
+from datalab.runtime.health import Health
+from datalab.runtime.serving import run_all, serve
+from datalab.runtime.web import create_app
+from datalab.store.engine import Sessions, check_database, create_engine, create_sessions, database_is_down
+from services.notifier.api import alerts, deliveries, subscriptions
+from services.notifier.channels.email import EmailChannel, MailServer
+from services.notifier.channels.slack import SlackChannel
+from services.notifier.channels.teams import TeamsChannel
+from services.notifier.channels.webhook import WebhookChannel
+from services.notifier.config import Environment, load_config
+from services.notifier.delivery import Channel
+from services.notifier.guard import Guard
+from services.notifier.intake import Intake, subscribed_topics
+from services.notifier.ledger import Ledger
+from services.notifier.messages import Phrasebook
+from services.notifier.outcomes import Outcomes
+from services.notifier.outgoing import Outgoing
+from services.notifier.records import Records
+from services.notifier.routing import Routing
+from services.notifier.sender import Pace, Sender
+from services.notifier.settings import NotifierSettings, environment
+from services.notifier.subscriptions import Subscriptions
+from services.notifier.targets import Targets
+
+
+class Notifier:
+    """One process of the notifier: receiving, sending, reporting and the REST, ready to run."""
+
+    def __init__(
+        self,
+        settings: NotifierSettings,
+        environment: Environment,
+        sessions: Sessions,
+        publisher: Publisher,
+        outgoing: Outgoing,
+        guard: Guard,
+        clock: Clock,
+    ) -> None:
+        config = load_config(settings.datalab_config_dir / "notify.yaml")
+        receivers = config.targets(environment)
+        finished = asyncio.Event()
+        self._settings, self._clock = settings, clock
+        self.ledger = Ledger(sessions, lease_s=settings.notifier_lease_s)
+        self.records = Records(sessions)
+        self.sender = Sender(
+            self.ledger,
+            Targets(receivers, sessions, clock),
+            _channels(settings, outgoing, clock),
+            _pace(settings),
+            clock,
+            finished,
+        )
+        self._outcomes = Outcomes(sessions, publisher, finished)
+        intake = Intake(self.ledger, Routing(config.routes, receivers), self.sender.wake)
+        self.consumer = Consumer(
+            settings.kafka_bootstrap_servers,
+            settings.notifier_group,
+            subscribed_topics(),
+            intake.handle,
+            dead_letters=KafkaDeadLetters(publisher),
+            retry=RetryPolicy(is_transient=database_is_down),
+            stall_s=settings.notifier_stall_s,
+        )
+        self._subscriptions, self._guard = Subscriptions(sessions), guard
+
+    def web(self, health: Health) -> FastAPI:
+        """The REST of this process."""
+        app = create_app("notifier", health, description="Deliveries of alerts and events, and their ledger.")
+        overlap = timedelta(hours=self._settings.notifier_rotation_hours)
+        parts = (self._subscriptions, self.ledger, self.sender, self._guard, self._clock, overlap)
+        app.include_router(subscriptions.router(*parts))
+        app.include_router(deliveries.router(self.records, self.ledger, self.sender))
+        app.include_router(alerts.router(self.records))
+        return app
+
+    async def check_sending(self) -> str | None:
+        """Readiness: None, or since when something due lies there while nothing is recorded."""
+        overdue = await self.records.oldest_due_s()
+        quiet = self._clock.monotonic() - self.sender.last_progress
+        stall = self._settings.notifier_stall_s
+        if overdue is not None and overdue > stall and quiet > stall:
+            return f"a delivery is overdue by {overdue:.0f} s and nothing was sent for {quiet:.0f} s"
+        return None
+
+    async def run(self, health: Health, stop: asyncio.Event) -> None:
+        """Run every part until `stop` is set."""
+        await run_all(
+            stop,
+            serve(self.web(health), self._settings.host, self._settings.notifier_port, stop),
+            self.consumer.run(stop),
+            self.sender.run(stop),
+            self._outcomes.run(stop),
+        )
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run the notifier until `stop` is set."""
+    settings, clock = NotifierSettings(), SystemClock()
+    guard = Guard(settings.notifier_allowed_hosts)
+    async with AsyncExitStack() as stack:
+        engine = create_engine(settings.require_database_url(), pool_size=10)
+        stack.push_async_callback(engine.dispose)
+        publisher = await stack.enter_async_context(
+            Publisher(settings.kafka_bootstrap_servers, settings.notifier_group)
+        )
+        outgoing = await stack.enter_async_context(Outgoing(guard, clock, deadline_s=settings.notifier_deadline_s))
+        sessions = create_sessions(engine)
+        notifier = Notifier(settings, environment(), sessions, publisher, outgoing, guard, clock)
+        health = Health()
+        health.check("database", lambda: check_database(engine))
+        health.check("kafka", notifier.consumer.check)
+        health.check("sending", notifier.check_sending)
+        await notifier.run(health, stop)
+
+
+def _channels(settings: NotifierSettings, outgoing: Outgoing, clock: Clock) -> dict[str, Channel]:
+    phrases = Phrasebook(settings.notifier_language, settings.notifier_timezone, settings.dashboard_url)
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+    server = settings.smtp_host and MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.alert_email_from,
+        settings.smtp_username,
+        password,
+        settings.smtp_tls,
+    )
+    return {
+        "email": EmailChannel(server or None, phrases, clock),
+        "slack": SlackChannel(outgoing, phrases),
+        "teams": TeamsChannel(outgoing, phrases),
+        "webhook": WebhookChannel(outgoing, clock),
+    }
+
+
+def _pace(settings: NotifierSettings) -> Pace:
+    return Pace(
+        settings.notifier_slots,
+        settings.notifier_per_target,
+        settings.notifier_deadline_s,
+        settings.notifier_poll_s,
+        settings.notifier_retry_s,
+    )

@@ -1,0 +1,137 @@
+"""Mail by SMTP: HTML and text, in one conversation per episode of an alert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime, parseaddr
+from typing import Literal
+
+import aiosmtplib
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from datalab.runtime.clock import Clock
+from schemas.envelope import event_id
+from services.notifier.delivery import Delivery, Result, Target
+from services.notifier.messages import TEMPLATES, AlertMessage, Phrasebook, one_line
+
+_SUBJECT_LIMIT = 180
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail is handed over."""
+
+    host: str
+    port: int
+    sender: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: Literal["none", "starttls", "tls"] = "none"
+
+
+class EmailChannel:
+    """Sends one message to all recipients of a target."""
+
+    def __init__(self, server: MailServer | None, phrases: Phrasebook, clock: Clock, *, timeout_s: float = 10.0):
+        self._server, self._phrases, self._clock, self._timeout_s = server, phrases, clock, timeout_s
+        self._templates = MailTemplates(phrases)
+
+    async def send(self, delivery: Delivery, target: Target) -> Result:
+        """Hand the message over; a server's 4xx is tried again, its 5xx is final."""
+        if self._server is None:  # pragma: no cover - such a target is unavailable already
+            return Result(False, "SMTP_HOST is not set", permanent=True)
+        alert = self._phrases.message(delivery.event)
+        mail = self.compose(delivery, alert, target, self._server.sender)
+        try:
+            refused = await self._hand_over(mail, self._server, target.recipients)
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            codes = [refusal.code for refusal in error.recipients]
+            return _smtp_fault(max(codes, default=550), "every recipient was refused")
+        except aiosmtplib.SMTPResponseException as error:
+            return _smtp_fault(error.code, one_line(error.message, 160))
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return Result(False, f"SMTP: {_kind(error)}")
+        note = f"{refused} of {len(target.recipients)} recipients were refused" if refused else None
+        return Result(True, note, 250)
+
+    def compose(self, delivery: Delivery, alert: AlertMessage, target: Target, sender: str) -> EmailMessage:
+        """The message. A repeat has the same Message-ID; a resolution answers the firing message."""
+        name, address = parseaddr(sender)
+        domain = address.rpartition("@")[2]
+        root = f"<{event_id(alert.episode, target.name)}@{domain}>"
+        subject = one_line(f"[DataFlow Lab] {alert.severity_text}: {alert.summary}", _SUBJECT_LIMIT)
+        mail = EmailMessage(policy=SMTP_POLICY)
+        mail["From"] = Address(one_line(name, 80), addr_spec=address)
+        mail["To"] = ", ".join(target.recipients)
+        # Mail programs keep a conversation together by references and an unchanged subject.
+        mail["Subject"] = f"Re: {subject}" if alert.resolved else subject
+        mail["Date"] = format_datetime(self._clock.now())
+        if alert.resolved:
+            mail["Message-ID"] = f"<{delivery.id}@{domain}>"
+            mail["In-Reply-To"] = root
+            mail["References"] = root
+        else:
+            mail["Message-ID"] = root
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["X-DataLab-Status"] = "resolved" if alert.resolved else "firing"
+        mail["X-DataLab-Delivery"] = delivery.id
+        mail["X-DataLab-Fingerprint"] = re.sub(r"[^A-Za-z0-9._:-]", "_", alert.fingerprint)[:120]
+        text, html = self._templates.render(alert)
+        mail.set_content(text)
+        mail.add_alternative(html, subtype="html")
+        return mail
+
+    async def _hand_over(self, mail: EmailMessage, server: MailServer, recipients: Sequence[str]) -> int:
+        refused, _ = await aiosmtplib.send(
+            mail,
+            recipients=list(recipients),
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.tls == "tls",
+            start_tls=server.tls == "starttls",
+            local_hostname="localhost",  # the default asks DNS for this machine's name, which may hang
+            timeout=self._timeout_s,
+        )
+        return len(refused)
+
+
+class MailTemplates:
+    """The two bodies of a message; a language's folder may replace a shared template by one of the same name."""
+
+    def __init__(self, phrases: Phrasebook) -> None:
+        folders = [FileSystemLoader(TEMPLATES / phrases.language), FileSystemLoader(TEMPLATES)]
+        self._jinja = ImmutableSandboxedEnvironment(
+            loader=ChoiceLoader(folders),
+            autoescape=lambda name: bool(name and ".html." in name),
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
+        )
+        self._trace = phrases.words["trace"]
+
+    def render(self, alert: AlertMessage) -> tuple[str, str]:
+        """Text and HTML."""
+        text, html = (
+            self._jinja.get_template(name).render(m=alert, trace=self._trace)
+            for name in ("alert.txt.j2", "alert.html.j2")
+        )
+        return text, html
+
+
+def _smtp_fault(code: int, text: str) -> Result:
+    return Result(False, f"SMTP {code}: {text}", code, permanent=code >= 500)
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, aiosmtplib.SMTPTimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiosmtplib.SMTPConnectError):
+        return "connection failed"
+    return type(error).__name__

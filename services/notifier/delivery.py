@@ -1,0 +1,57 @@
+"""The words of the domain: a target, a delivery on its way, and what came of an attempt. Values only, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from schemas.envelope import Event
+
+ChannelName = Literal["email", "slack", "teams", "webhook"]
+# Deliveries of these events are not reported as events again: that would never end.
+UNREPORTED = ("lab.notification.", "lab.subscription.")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a delivery goes. `unavailable` says why it cannot be used now; addresses and secrets are never shown."""
+
+    name: str
+    channel: ChannelName
+    url: str = field(default="", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    recipients: tuple[str, ...] = ()
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A claimed delivery. `attempt` counts all claims (and guards this one), `tries` those since the last replay."""
+
+    id: str
+    event: Event
+    channel: str
+    target: str
+    target_key: str
+    subscription_id: str | None
+    attempt: int
+    tries: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attempt came to. `permanent`: trying again cannot help; `gone`: the receiver wants no more, ever."""
+
+    delivered: bool
+    reason: str | None = None
+    status_code: int | None = None
+    retry_after_s: float | None = None
+    permanent: bool = False
+    gone: bool = False
+
+
+class Channel(Protocol):
+    """A way to reach a target. Returns what came of it; may raise OSError or TimeoutError, which count as retry."""
+
+    async def send(self, delivery: Delivery, target: Target) -> Result:
+        """Send once. The same delivery sent twice is recognisable at the receiver by the delivery's id."""

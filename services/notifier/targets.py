@@ -1,0 +1,46 @@
+"""Finding where a claimed delivery goes: receivers from the configuration, subscriptions from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from datalab.runtime.clock import Clock
+from datalab.store.engine import Sessions
+from datalab.store.tables.notifier import SubscriptionRow
+from services.notifier.delivery import Delivery, Target
+from services.notifier.ledger import refusal
+
+
+class Targets:
+    """Looks targets up as they are now: an address or secret may have changed since the delivery was stored."""
+
+    def __init__(self, receivers: Mapping[str, Target], sessions: Sessions, clock: Clock) -> None:
+        self._receivers, self._sessions, self._clock = receivers, sessions, clock
+
+    async def find(self, delivery: Delivery) -> Target:
+        """The target; its `unavailable` says why the delivery cannot be sent."""
+        if not delivery.target_key.startswith("subscription:"):
+            found = self._receivers.get(delivery.target)
+            return found or _gone(delivery, f"receiver {delivery.target} is no longer in notify.yaml")
+        if delivery.subscription_id is not None:
+            async with self._sessions() as session:
+                row = await session.get(SubscriptionRow, delivery.subscription_id)
+            if row is not None:
+                keys = live_secrets(row.secrets, self._clock.now())
+                return Target(row.name, "webhook", row.url, keys, unavailable=refusal(row))
+        return _gone(delivery, f"subscription {delivery.target} was removed")
+
+
+def live_secrets(stored: list[Any], now: datetime) -> tuple[str, ...]:
+    """The secrets to sign with, the newest first; replaced ones until their overlap ends."""
+    return tuple(
+        entry["secret"]
+        for entry in stored
+        if entry["expires_at"] is None or datetime.fromisoformat(entry["expires_at"]) > now
+    )
+
+
+def _gone(delivery: Delivery, why: str) -> Target:
+    return Target(delivery.target, "webhook", unavailable=why)
