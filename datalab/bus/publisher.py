@@ -55,7 +55,7 @@ class Publisher:
         self._timeout_s, self._connect_later = request_timeout_s, connect_later
         self._producer: AIOKafkaProducer | None = None
         self._entered = False
-        self._opening = asyncio.Lock()
+        self._opening, self._sending = asyncio.Lock(), asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -89,10 +89,14 @@ class Publisher:
         """Publish a record that is encoded already, such as a dead letter."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                producer = await self._open()
-                metadata = await producer.send_and_wait(
-                    topic, value=record.value, key=record.key, headers=record.headers, partition=partition
-                )
+                # One after the other, in the order of the calls: where aiokafka's buffer is full it lets those who
+                # wait in again in any order. The lock is fair; the acknowledgements are awaited outside of it.
+                async with self._sending:
+                    producer = await self._open()
+                    sent = await producer.send(
+                        topic, value=record.value, key=record.key, headers=record.headers, partition=partition
+                    )
+                metadata = await sent
         except TimeoutError:
             await self._drop()
             raise TimeoutError(f"Kafka did not acknowledge a record for {topic} in {self._timeout_s:g} s") from None

@@ -11,7 +11,7 @@ from datalab.local.assembly import configuration, external_database
 from datalab.local.control import running
 from datalab.local.layout import LabLayout
 from datalab.local.parts.postgres import embedded_url
-from datalab.runtime.settings import LabSettings
+from datalab.runtime.settings import PROJECT_ROOT
 
 _USUAL = {"kafka": 9092, "prefect": 4200, "mlflow": 5000, "ingest": 8081, "bridge": 8082, "monitor": 8083,
           "notifier": 8084, "inbox": 8025}  # fmt: skip
@@ -44,8 +44,7 @@ class LabAddresses:
 def lab_addresses(environ: Mapping[str, str] | None = None) -> LabAddresses:
     """The lab of DATALAB_HOME. INGEST_URL, BRIDGE_URL and the like in the environment win, for a lab elsewhere."""
     environ = configuration(environ if environ is not None else os.environ)
-    settings = LabSettings()
-    layout = LabLayout.at(settings.datalab_home)
+    layout = LabLayout.at(Path(environ.get("DATALAB_HOME") or PROJECT_ROOT / ".datalab"))
     state = running(layout)
     ports = dict(_USUAL)
     for part in state.parts.values() if state else ():
@@ -66,6 +65,6 @@ def lab_addresses(environ: Mapping[str, str] | None = None) -> LabAddresses:
         notifier=url("notifier"),
         inbox=url("inbox"),
         database_url=external_database(layout, environ) or embedded_url(layout),
-        landing=settings.landing,
-        lake=settings.lake_root,
+        landing=Path(environ.get("LANDING_DIR") or layout.home / "landing").absolute(),
+        lake=environ.get("LAKE_ROOT") or str(layout.home / "lake"),
     )

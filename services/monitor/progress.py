@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Partition = tuple[str, int]
+_PATIENCE_S = 10.0  # what readiness allows before it speaks up
 
 
 @dataclass
@@ -23,13 +24,14 @@ class Progress:
     _next: dict[Partition, int] = field(default_factory=dict)
     _ends: dict[Partition, int] = field(default_factory=dict)
     _handling: tuple[Partition, int, float] | None = None
-    _moved: float = 0.0
+    _waiting_since: float | None = None
     _answered: float = 0.0
     _joined: bool = False
+    _since: float = 0.0
     _lost: str | None = None
 
     def __post_init__(self) -> None:
-        self._moved = self._answered = self.now()
+        self._answered = self._since = self.now()
 
     def assigned(self, generation: int, positions: Mapping[Partition, int]) -> None:
         """The group gave us these partitions; each goes on at its position."""
@@ -60,15 +62,16 @@ class Progress:
         """The record's effect is durable."""
         self._next[partition] = max(self._next.get(partition, 0), offset + 1)
         self._handling = None
-        self._moved = self.now()
+        self._waiting_since = self.now() if any(self.lag().values()) else None
 
     def ends(self, ends: Mapping[Partition, int]) -> None:
         """Kafka answered: where each partition ends now."""
-        if self.lag() == {} or not any(self.lag().values()):
-            # Nothing was waiting until now, so nothing has stood still.
-            self._moved = max(self._moved, self._answered)
         self._answered = self.now()
         self._ends = dict(ends)
+        if not any(self.lag().values()):
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = self.now()
 
     def committable(self) -> dict[Partition, int]:
         """The next offset of each partition, all before it handled."""
@@ -84,14 +87,14 @@ class Progress:
         if self._lost is not None:
             return self._lost
         if not broker_answers:
-            self._answered = self._moved = now
+            self._answered = self._since = now
+            self._waiting_since = None
             return None
         if now - self._answered > self.stall_s:
             return f"the stream's consumer does not answer since {now - self._answered:.0f} s, though Kafka does"
-        waiting = sum(self.lag().values())
-        if waiting and self._handling is None and now - self._moved > self.stall_s:
-            return f"{waiting} records wait and none was handled for {now - self._moved:.0f} s"
-        return None
+        if not self._joined and now - self._since > self.stall_s:
+            return f"has not joined its group for {now - self._since:.0f} s"
+        return self._standstill(self.stall_s)
 
     def unready(self) -> str | None:
         """None, or why the stream does not get on just now."""
@@ -100,20 +103,24 @@ class Progress:
             return self._lost
         if not self._joined:
             return "has not joined its group yet"
-        if now - self._answered > 10:
+        if now - self._answered > _PATIENCE_S:
             return f"no answer from Kafka for {now - self._answered:.0f} s"
-        if self._handling is not None and now - self._handling[2] > 10:
+        if self._handling is not None and now - self._handling[2] > _PATIENCE_S:
             (topic, number), offset, since = self._handling
             return f"stuck on {topic}[{number}]@{offset} for {now - since:.0f} s"
-        waiting = sum(self.lag().values())
-        if waiting and self._handling is None and now - self._moved > 10:
-            return f"{waiting} records wait and none was handled for {now - self._moved:.0f} s"
-        return None
+        return self._standstill(_PATIENCE_S)
+
+    def _standstill(self, limit_s: float) -> str | None:
+        """Records wait, none is being handled, and none was for this long."""
+        if self._waiting_since is None or self._handling is not None:
+            return None
+        idle = self.now() - self._waiting_since
+        return f"{sum(self.lag().values())} records wait and none was handled for {idle:.0f} s" if idle > limit_s else None
 
     def _begin(self, generation: int) -> None:
         """Another member may have handled any partition meanwhile: forget where they stood."""
         self._generation = generation
         self._next.clear()
         self._ends.clear()
-        self._moved = self.now()
-        self._joined = False
+        self._waiting_since = self._handling = None
+        self._joined, self._since = False, self.now()

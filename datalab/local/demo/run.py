@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,8 +23,18 @@ SUBSCRIBED = ["lab.dataset.updated.v1", "lab.run.completed.v1"]
 _READ = [spec.name for spec in topics() if spec.name not in ("lab.s3-notifications", "lab.dead-letters")]
 
 
-async def demonstrate(lab: LabAddresses, show: Callable[[str | Hop], None], *, patience_s: float = 180.0) -> Proof:
-    """Run both stories; `show` is given each heading and each hop as it is seen."""
+async def demonstrate(
+    lab: LabAddresses,
+    show: Callable[[str | Hop], None],
+    *,
+    samples: Sequence[Sample] | None = None,
+    patience_s: float = 180.0,
+) -> Proof:
+    """Tell the story of each sample (default: the good file, then the broken one), one after the other.
+
+    `show` is given each heading and each hop as it is seen; `patience_s` is how long each hop may take.
+    """
+    samples = (real_prices(), broken_prices()) if samples is None else samples
     # The broker's clock stamps the records; a little overlap costs nothing.
     since = datetime.now(UTC) - timedelta(seconds=2)
     stamp = since.strftime("%Y%m%dT%H%M%S%f")[:-3]
@@ -35,7 +45,8 @@ async def demonstrate(lab: LabAddresses, show: Callable[[str | Hop], None], *, p
         await _subscribe(notifier, inbox)
         witnesses = Witnesses(events, Prefect(client, lab.prefect_api), inbox, patience_s)
         tellers = []
-        for sample, name in ((real_prices(), "stocks"), (broken_prices(), "stocks-broken")):
+        for sample in samples:
+            name = "stocks-broken" if sample.broken_rows else "stocks"
             show(f"{sample.title}: {sample.rows:,} rows{_broken(sample)}")
             teller = Teller(sample.title, sample, witnesses, show)
             target = lab.landing / "stocks" / f"{name}-{stamp}.csv"

@@ -59,7 +59,7 @@ def router(box: MessageBox, keyring: Keyring) -> APIRouter:  # noqa: C901 - one 
     api = APIRouter(tags=["inbox"])
 
     @api.get("/api/messages", summary="Messages, the newest first")
-    async def list_(  # noqa: PLR0913, PLR0917 - the filters of the query
+    async def list_(
         channel: ChannelName | None = None,
         contains: Annotated[str | None, Query(max_length=500)] = None,
         since: datetime | None = None,

@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP
 
 from datalab.local.inbox.messages import Mail, MessageBox
 
-_LIMIT_BYTES = 5 * 1024 * 1024
+_LIMIT_BYTES = 1024 * 1024
 
 
 class MailHandler:

@@ -12,7 +12,7 @@ from datalab.local.inbox.keyring import Keyring
 from datalab.local.inbox.messages import MessageBox
 from datalab.local.inbox.shapes import TEAMS_LIMIT_BYTES, slack_fault, teams_fault
 
-_LIMIT_BYTES = 1024 * 1024
+_LIMIT_BYTES = 256 * 1024
 _HIDDEN = {"authorization", "cookie", "proxy-authorization"}
 
 

@@ -60,7 +60,7 @@ def test_no_fitting_dataset_is_an_error_that_lists_the_known_ones(datasets: dict
         ("a: {columns: {x: {}}, keys: [y]}", "key 'y' is not a column"),
         ("a: {columns: {x: {}}, keys: [x]}", "must be a required column"),
         ("a: {columns: {x: {required: true, typo: 1}}, keys: [x]}", r"columns\.x\.typo"),
-        ("a: {columns: {x: {required: true}}, keys: [x], rules: [{name: r, severity: warm, expression: x}]}", "severity"),
+        ("a: {columns: {x: {required: true}}, keys: [x], rules: [{name: r, severity: oh, expression: x}]}", "severity"),
         ("a: {x: [", "cannot be read"),
     ],
 )

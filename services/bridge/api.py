@@ -1,0 +1,92 @@
+"""The bridge's REST: rules, triggers, traces. Reads only; nothing can be started here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query
+
+from datalab.runtime.web import Problem
+from datalab.store.tables.bridge import RunStateRow
+from schemas.codec import CodecError, decode_attributes
+from services.bridge.decisions import decide
+from services.bridge.ledger import Ledger
+from services.bridge.rules import RuleBook
+from services.bridge.views import (
+    DecisionView,
+    RuleList,
+    RuleView,
+    StateView,
+    TestResult,
+    Trace,
+    TracedTrigger,
+    TriggerList,
+    TriggerView,
+)
+
+PageSize = Annotated[int, Query(ge=1, le=500)]
+
+
+def bridge_router(book: RuleBook, ledger: Ledger, ui_url: str) -> APIRouter:
+    """The endpoints over these rules and this ledger; `ui_url` is where Prefect shows runs."""
+    router = APIRouter(prefix="/v1", tags=["bridge"])
+    _add_rules(router, book)
+    _add_triggers(router, ledger, ui_url)
+    return router
+
+
+def _add_rules(router: APIRouter, book: RuleBook) -> None:
+    @router.get("/rules", summary="The rules in force")
+    async def rules() -> RuleList:
+        return RuleList(rules=[RuleView.of(rule) for rule in book.rules])
+
+    @router.post("/rules:test", summary="What each rule says about an event (structured CloudEvent); starts nothing")
+    async def test(event: Annotated[dict[str, Any], Body()]) -> TestResult:
+        try:
+            decoded = decode_attributes({"specversion": "1.0", **event})
+        except CodecError as error:
+            raise Problem(422, "Not an event", f"{error}; send a CloudEvent as a JSON object") from error
+        views = [DecisionView.of(decide(rule, decoded)) for rule in book.rules]
+        return TestResult(event_id=decoded.id, decisions=views)
+
+
+def _add_triggers(router: APIRouter, ledger: Ledger, ui_url: str) -> None:
+    @router.get("/triggers", summary="Triggers, newest first")
+    async def triggers(
+        event_id: str | None = None,
+        rule: str | None = None,
+        status: Literal["pending", "created", "dead"] | None = None,
+        page_size: PageSize = 50,
+        page_token: str | None = None,
+    ) -> TriggerList:
+        try:
+            rows, following = await ledger.page(
+                size=page_size, token=page_token, event_id=event_id, rule=rule, status=status
+            )
+        except ValueError as error:
+            raise Problem(422, "Invalid request", str(error)) from error
+        return TriggerList(triggers=[TriggerView.of(row, ui_url) for row in rows], next_page_token=following)
+
+    @router.get("/triggers/{trigger_id}", summary="One trigger with the states of its run")
+    async def trigger(trigger_id: str) -> TracedTrigger:
+        row = await ledger.get(trigger_id)
+        if row is None:
+            raise Problem(404, "Not Found", f"trigger {trigger_id!r} does not exist; GET /v1/triggers lists them")
+        states = await ledger.states([row.flow_run_id]) if row.flow_run_id else ()
+        return TracedTrigger(**dict(TriggerView.of(row, ui_url)), states=[StateView.of(state) for state in states])
+
+    @router.get("/events/{event_id}/trace", summary="Triggers of the event and of its chain, with their runs")
+    async def trace(event_id: str) -> Trace:
+        rows = await ledger.chain(event_id)
+        states: defaultdict[str, list[RunStateRow]] = defaultdict(list)
+        for state in await ledger.states([row.flow_run_id for row in rows if row.flow_run_id]):
+            states[state.run_id].append(state)
+        triggers = [
+            TracedTrigger(
+                **dict(TriggerView.of(row, ui_url)),
+                states=[StateView.of(state) for state in states[row.flow_run_id or ""]],
+            )
+            for row in rows
+        ]
+        return Trace(event_id=event_id, triggers=triggers)

@@ -1,0 +1,115 @@
+"""Composition root of the bridge: builds its parts from the settings and releases them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from fastapi import FastAPI
+
+from datalab.bus.consumer import Consumer
+from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.publisher import Publisher
+from datalab.bus.retry import RetryPolicy, dependency_is_down
+from datalab.runtime.clock import Clock, SystemClock
+from datalab.runtime.health import Check, Health
+from datalab.runtime.serving import run_all, serve
+from datalab.runtime.web import create_app
+from datalab.store.engine import check_database, create_engine, create_sessions, database_is_down
+from services.bridge.api import bridge_router
+from services.bridge.ledger import Ledger
+from services.bridge.prefect_history import PrefectHistory
+from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
+from services.bridge.prefect_runs import DeploymentMissingError, RunCreator
+from services.bridge.relay import Relay
+from services.bridge.relay_outbox import Outbox
+from services.bridge.rules import RuleBook, load_rules
+from services.bridge.settings import BridgeSettings
+from services.bridge.trigger import TriggerHandler
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge that is built and not yet running. Without any rule there is no consumer."""
+
+    app: FastAPI
+    consumer: Consumer | None
+    relay: Relay
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Consume and relay until `stop` is set, without the HTTP face."""
+        consuming = [self.consumer.run(stop)] if self.consumer else []
+        await run_all(stop, self.relay.run(stop), *consuming)
+
+
+@asynccontextmanager
+async def build(
+    settings: BridgeSettings, *, publisher: Publisher | None = None, clock: Clock | None = None
+) -> AsyncIterator[Bridge]:
+    """The bridge with all it needs, open for the length of the block. Raises RuleFileError for bad rules."""
+    book = load_rules(settings.rules_dir)
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        engine = create_engine(settings.require_database_url())
+        stack.push_async_callback(engine.dispose)
+        if publisher is None:
+            publisher = await stack.enter_async_context(Publisher(settings.kafka_bootstrap_servers, "bridge"))
+        # The address is ours to know: proxies of the environment have no part in it.
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
+        http = PrefectHttp(client, settings.prefect_api_url)
+        runs, ledger = RunCreator(http), Ledger(create_sessions(engine))
+        handler = TriggerHandler(book, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
+        relay = Relay(PrefectHistory(http), Outbox(engine, publisher), clock, poll_s=settings.bridge_relay_poll_s)
+        consumer = _consumer(settings, book, handler, publisher) if book.topics else None
+
+        health = Health()
+        health.check("database", lambda: check_database(engine))
+        health.check("prefect", http.check)
+        health.check("deployments", _deployments_known(book, runs))
+        health.check("relay", relay.check)
+        if consumer:
+            health.check("kafka", consumer.check)
+        app = create_app("bridge", health, description="Events start flow runs, exactly one each; runs report back.")
+        app.include_router(bridge_router(book, ledger, settings.prefect_api_url.rstrip("/").removesuffix("/api")))
+        yield Bridge(app, consumer, relay)
+
+
+async def run(stop: asyncio.Event) -> None:
+    """The whole service until `stop` is set."""
+    settings = BridgeSettings()
+    async with build(settings) as bridge:
+        await run_all(stop, serve(bridge.app, settings.host, settings.bridge_port, stop), bridge.work(stop))
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether something the bridge needs is away, which no event is to blame for."""
+    if isinstance(error, PrefectAwayError | DeploymentMissingError):
+        return True
+    return dependency_is_down(error) or database_is_down(error)
+
+
+def _consumer(settings: BridgeSettings, book: RuleBook, handler: TriggerHandler, publisher: Publisher) -> Consumer:
+    return Consumer(
+        settings.kafka_bootstrap_servers,
+        settings.bridge_group,
+        book.topics,
+        handler.handle,
+        dead_letters=KafkaDeadLetters(publisher),
+        retry=RetryPolicy(longest_s=5.0, is_transient=is_transient),
+    )
+
+
+def _deployments_known(book: RuleBook, runs: RunCreator) -> Check:
+    async def check() -> str | None:
+        missing = []
+        for deployment, rule in book.deployments.items():
+            try:
+                await runs.deployment_id(deployment)
+            except DeploymentMissingError:
+                missing.append(f"{deployment} (rule {rule})")
+        return f"not registered in Prefect: {', '.join(missing)}" if missing else None
+
+    return check

@@ -1,0 +1,130 @@
+"""What the bridge's REST answers look like. Shapes only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from datalab.store.tables.bridge import RunStateRow, TriggerRow
+from services.bridge.decisions import Decision
+from services.bridge.rules import Rule
+
+
+class RuleView(BaseModel):
+    """A rule in force."""
+
+    name: str
+    description: str
+    on: list[str]
+    where: str
+    deployment: str
+    parameters: dict[str, Any]
+    tags: list[str]
+
+    @classmethod
+    def of(cls, rule: Rule) -> RuleView:
+        """The view of a rule."""
+        spec = rule.spec
+        return cls(
+            name=spec.name, description=spec.description, on=list(spec.on), where=spec.where,
+            deployment=spec.run.deployment, parameters=spec.run.parameters, tags=list(spec.run.tags),
+        )
+
+
+class TriggerView(BaseModel):
+    """A trigger: status is pending, created or dead (with a reason)."""
+
+    id: str
+    rule: str
+    event_id: str
+    event_type: str
+    correlation_id: str
+    topic: str
+    partition: int
+    offset: int
+    deployment: str
+    idempotency_key: str
+    parameters: dict[str, Any]
+    status: str
+    reason: str | None
+    flow_run_id: str | None
+    run_state: str | None
+    run_url: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: TriggerRow, ui_url: str) -> TriggerView:
+        """The view of a row."""
+        link = f"{ui_url}/runs/flow-run/{row.flow_run_id}" if row.flow_run_id else None
+        fields = {name: getattr(row, name) for name in cls.model_fields if name != "run_url"}
+        return cls(**fields, run_url=link)
+
+
+class StateView(BaseModel):
+    """A state of a run, and the event that told of it."""
+
+    event_id: str
+    event_type: str
+    state_name: str
+    occurred_at: datetime
+    published_at: datetime | None
+
+    @classmethod
+    def of(cls, row: RunStateRow) -> StateView:
+        """The view of a row."""
+        return cls(**{name: getattr(row, name) for name in cls.model_fields})
+
+
+class TracedTrigger(TriggerView):
+    """A trigger with the states of its run."""
+
+    states: list[StateView] = []
+
+
+class DecisionView(BaseModel):
+    """What a rule says about an event; `parameters` are those its run would get."""
+
+    rule: str
+    outcome: str
+    reason: str
+    deployment: str
+    parameters: dict[str, Any]
+    tags: list[str]
+
+    @classmethod
+    def of(cls, decision: Decision) -> DecisionView:
+        """The view of a decision."""
+        return cls(
+            rule=decision.rule.name, outcome=decision.outcome, reason=decision.reason,
+            deployment=decision.rule.spec.run.deployment, parameters=decision.parameters, tags=decision.tags,
+        )
+
+
+class RuleList(BaseModel):
+    """All rules in force."""
+
+    rules: list[RuleView]
+
+
+class TriggerList(BaseModel):
+    """One page of triggers."""
+
+    triggers: list[TriggerView]
+    next_page_token: str | None
+
+
+class Trace(BaseModel):
+    """What an event caused, as the ledger knows it."""
+
+    event_id: str
+    triggers: list[TracedTrigger]
+
+
+class TestResult(BaseModel):
+    """What every rule says about a given event; nothing was started."""
+
+    event_id: str
+    decisions: list[DecisionView]

@@ -1,0 +1,104 @@
+"""How the monitor is put together: settings in, a running service out. No logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from fastapi import FastAPI
+
+from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.publisher import Publisher
+from datalab.bus.retry import RetryPolicy
+from datalab.runtime.clock import Clock, SystemClock
+from datalab.runtime.health import Health
+from datalab.runtime.logs import get_logger
+from datalab.runtime.serving import run_all, serve
+from datalab.runtime.web import create_app
+from datalab.store.engine import check_database, create_engine, create_sessions, database_is_down
+from services.monitor.api import routes
+from services.monitor.effects import Effects
+from services.monitor.intake import Intake
+from services.monitor.outbox import Outbox
+from services.monitor.progress import Progress
+from services.monitor.rules import TOPICS, RuleFileError, read_rules
+from services.monitor.settings import MonitorSettings
+from services.monitor.stream import EventStream, StreamStalledError, StuckThreadError
+
+log = get_logger(__name__)
+
+
+class Monitor(NamedTuple):
+    """The long-lived parts."""
+
+    app: FastAPI
+    stream: EventStream
+    outbox: Outbox
+
+
+async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Clock | None = None) -> Monitor:
+    """Wire the parts; what they hold is released with `stack`, in reverse. Raises RuleFileError, ValueError."""
+    clock = clock or SystemClock()
+    rules = read_rules(settings.alerts_file)
+    engine = create_engine(settings.require_database_url())
+    stack.push_async_callback(engine.dispose)
+    sessions = create_sessions(engine)
+    publisher = await stack.enter_async_context(
+        Publisher(settings.kafka_bootstrap_servers, settings.monitor_group, request_timeout_s=5.0, connect_later=True)
+    )
+    outbox = Outbox(sessions, publisher, clock, every_s=settings.monitor_publish_every_s)
+    effects = Effects(sessions, rules, clock, prefect_ui=settings.prefect_ui, changed=outbox.wake)
+    retry = RetryPolicy(longest_s=5.0, is_transient=database_is_down)
+    intake = Intake(settings.monitor_group, effects.take, KafkaDeadLetters(publisher), retry)
+    stream = EventStream(
+        bootstrap=settings.kafka_bootstrap_servers,
+        group=settings.monitor_group,
+        topics=TOPICS,
+        folder=settings.datalab_home / "monitor",
+        take=intake.take,
+        progress=Progress(settings.monitor_stall_s, clock.monotonic),
+        broker_answers=lambda: _answers(publisher),
+    )
+    health = Health()
+    health.check("database", lambda: check_database(engine))
+    health.check("stream", stream.check)
+    health.check("outbox", outbox.check)
+    app = create_app("monitor", health, description="Run history, alerts and metrics from the lab's events.")
+    app.include_router(routes(sessions, clock))
+    return Monitor(app, stream, outbox)
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run until `stop`. Ends the process with status 1 where only a new one helps."""
+    settings = MonitorSettings()
+    stalled = False
+    try:
+        async with AsyncExitStack() as stack:
+            monitor = await build(settings, stack)
+            await run_all(
+                stop,
+                serve(monitor.app, settings.host, settings.monitor_port, stop),
+                monitor.stream.run(stop),
+                monitor.outbox.run(stop),
+            )
+    except RuleFileError as error:
+        log.error("rules.refused", reason=str(error))
+        sys.exit(1)
+    except (StreamStalledError, StuckThreadError) as error:
+        stalled = isinstance(error, StreamStalledError)
+        log.error("stream.ended", reason=str(error))
+        # A thread of faust may be stuck, and Python would wait for it for ever. Nothing is lost: what was handled
+        # is in Postgres, and what was not is seen again.
+        sys.stdout.flush()
+        os._exit(1 if stalled else 0)
+
+
+async def _answers(publisher: Publisher) -> bool:
+    try:
+        async with asyncio.timeout(5.0):
+            return await publisher.check() is None
+    except Exception:  # whatever the client raises, it is not an answer
+        return False

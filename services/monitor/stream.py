@@ -1,0 +1,192 @@
+"""The stream of events, by faust: one agent over all topics, raw bytes, no tables. The only importer of faust.
+
+faust's own acknowledgements are off: it acknowledges what it skips in a rebalance, and what an agent dropped by
+raising. Offsets are committed here instead, up to the last record whose effect is durable. faust never creates or
+alters a topic, starts no web server and keeps no state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from datalab.bus.publisher import RecordRef
+from datalab.runtime.logs import get_logger
+from services.monitor import metrics
+from services.monitor.progress import Partition, Progress
+
+log = get_logger(__name__)
+_ANSWER_S = 5.0
+_STOP_S = 3.0
+TakeRecord = Callable[[RecordRef, bytes | None, bytes | None, list[tuple[str, bytes]]], Awaitable[None]]
+
+
+class StreamStalledError(RuntimeError):
+    """The stream stands still and only a new process helps."""
+
+
+class StuckThreadError(RuntimeError):
+    """faust's threads do not end, so the process would not either."""
+
+
+class EventStream:
+    """Feeds every record of the topics to `take`, one after another; `take` returns once the effect is durable."""
+
+    def __init__(  # noqa: PLR0913 - all by name
+        self,
+        *,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        folder: Path,
+        take: TakeRecord,
+        progress: Progress,
+        broker_answers: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._take, self._progress, self._broker_answers = take, progress, broker_answers
+        self._committed: dict[Partition, int] = {}
+        self._app = _faust_app(bootstrap, group, folder)
+        topic = self._app.topic(
+            *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
+            acks=False, allow_empty=True,
+        )
+        self._app.agent(topic, name="monitor")(self._agent)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises StreamStalledError when a new process is needed."""
+        _quieten()
+        starting = asyncio.create_task(self._app.start(), name="faust")
+        try:
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 1.0)
+                    break
+                if starting.done():
+                    starting.result()
+                    await self._look_after()
+                await self._judge()
+            await self._commit()
+        finally:
+            starting.cancel()
+            await self._stop()
+
+    async def check(self) -> str | None:
+        """Readiness: None, or why the stream does not get on."""
+        return self._progress.unready()
+
+    async def _agent(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            partition = (message.topic, message.partition)
+            if not self._progress.begin(partition, message.offset, message.generation_id):
+                # The watch ends the process; nothing after the missing record may be handled before it.
+                continue
+            # faust's event.headers is a dict of the last of each name; the message has them as they came.
+            ref = RecordRef(message.topic, message.partition, message.offset)
+            await self._take(ref, message.key, message.value, list(message.headers or ()))
+            self._progress.done(partition, message.offset)
+
+    async def _look_after(self) -> None:
+        """Learn what Kafka holds, and commit. What fails now is tried again in a second."""
+        try:
+            consumer = self._app.consumer
+            assignment = {(tp.topic, tp.partition) for tp in consumer.assignment()}
+            generation = self._app.consumer_generation_id
+            if not assignment and not self._app.rebalancing:
+                return
+            if not self._progress.knows(generation):
+                positions = await self._positions(assignment)
+                if self._app.consumer_generation_id != generation or self._app.rebalancing:
+                    return
+                self._committed = dict(positions)
+                self._progress.assigned(generation, positions)
+            ends = await _within(consumer.highwaters(*(self._tp(p) for p in assignment)))
+            self._progress.ends({(tp.topic, tp.partition): end for tp, end in ends.items()})
+            for (topic, number), lag in self._progress.lag().items():
+                metrics.LAG.labels(topic, number).set(lag)
+            await self._commit()
+        except Exception as error:  # faust and aiokafka raise anything in an outage; the progress decides
+            log.warning("stream.unanswered", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+    async def _positions(self, assignment: set[Partition]) -> dict[Partition, int]:
+        """Where each partition goes on: what the group committed, or the beginning, also if older is gone already."""
+        thread, client = self._client()
+        first = await _within(self._app.consumer.earliest_offsets(*(self._tp(p) for p in assignment)))
+        committed = {p: await _within(thread.call_thread(client.committed, self._tp(p))) for p in assignment}
+        return {p: max(committed[p] or 0, first[self._tp(p)]) for p in assignment}
+
+    async def _commit(self) -> None:
+        due = {p: offset for p, offset in self._progress.committable().items() if self._committed.get(p) != offset}
+        if not due:
+            return
+        thread, client = self._client()
+        try:
+            # Not Consumer.commit: it ends faust at the first error, and the next second may well succeed.
+            await _within(thread.call_thread(client.commit, {self._tp(p): offset for p, offset in due.items()}))
+        except Exception as error:  # lost to a rebalance or an outage: those records are seen again, and recognised
+            log.info("commit.lost", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+        else:
+            self._committed |= due
+
+    async def _judge(self) -> None:
+        if self._app.crashed:
+            raise StreamStalledError(f"faust crashed: {self._app.crash_reason!r}")
+        reason = self._progress.stalled(broker_answers=True)
+        if reason is None:
+            return
+        # Asked only now, since it costs a request: is it the stream, or is the broker away?
+        reason = self._progress.stalled(broker_answers=await self._broker_answers())
+        if reason is not None:
+            raise StreamStalledError(reason)
+
+    async def _stop(self) -> None:
+        try:
+            await asyncio.wait_for(self._app.stop(), _STOP_S)
+        except TimeoutError as error:
+            raise StuckThreadError(f"faust did not stop within {_STOP_S:g} s") from error
+
+    def _client(self) -> tuple[Any, Any]:
+        """The thread of faust's consumer and aiokafka's consumer in it; faust has no public way to either."""
+        thread = self._app.consumer._thread
+        return thread, thread._ensure_consumer()
+
+    def _tp(self, partition: Partition) -> Any:
+        return self._app.consumer._new_topicpartition(*partition)
+
+
+def _faust_app(bootstrap: str, group: str, folder: Path) -> Any:
+    return faust.App(
+        group,
+        broker=[f"kafka://{server.strip()}" for server in bootstrap.split(",")],
+        store="memory://",
+        datadir=folder,
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        # After a kill -9 the group waits this long for the dead member before the new one gets its partitions.
+        broker_session_timeout=8.0,
+        broker_heartbeat_interval=2.0,
+        broker_rebalance_timeout=10.0,
+        broker_request_timeout=10.0,
+        # The database may be away for long while one record is tried again; heartbeats go on meanwhile.
+        broker_max_poll_interval=86_400.0,
+    )
+
+
+def _quieten() -> None:
+    """In an outage aiokafka logs a hundred lines a second; the watch says once a second what is wrong."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+async def _within(answer: Awaitable[Any]) -> Any:
+    return await asyncio.wait_for(answer, _ANSWER_S)

@@ -1,0 +1,49 @@
+"""The demonstration, as its user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Lab
+
+PARTS = {"kafka", "postgres", "prefect", "spark", "mlflow", "etl-worker", "mlops-worker",
+         "ingest", "bridge", "monitor", "notifier", "inbox"}  # fmt: skip
+
+
+@pytest.mark.timeout(400)
+def test_both_files_are_proved_hop_by_hop(lab: Lab) -> None:
+    proof = json.loads(lab.must("demo", "--json", timeout=380))
+    good, broken = proof["stories"]
+    assert proof["proved"] is True
+    assert {"lab.file.arrived.v1", "lab.run.completed.v1"} <= {hop["name"] for hop in good["hops"]}
+    assert {hop["name"] for hop in broken["hops"]} >= {
+        "lab.quality.failed.v1",
+        "lab.alert.firing.v1",
+        "alert received by email",
+        "alert received by slack",
+        "alert received by teams",
+        "alert received by webhook",
+    }
+
+
+def test_status_shows_every_part_with_port_pid_memory_and_health(lab: Lab) -> None:
+    parts = lab.status()
+    assert set(parts) >= PARTS
+    for name in PARTS:
+        part = parts[name]
+        assert part["pid"], name
+        assert part["memory_bytes"] > 1_000_000, name
+        assert part["healthy"] is True, (name, part)
+    listening = PARTS - {"postgres", "etl-worker", "mlops-worker"}
+    assert all(parts[name]["ports"] for name in listening)
+
+
+def test_a_trace_leads_from_the_file_to_the_deliveries(lab: Lab) -> None:
+    broken = json.loads(lab.must("demo", "--json", timeout=380))["stories"][1]
+    event_id = next(hop["id"] for hop in broken["hops"] if hop["name"] == "lab.file.arrived.v1")
+    run_id = next(hop["id"] for hop in broken["hops"] if hop["name"] == "run created")
+    trace = lab.must("events", "trace", event_id, "--json")
+    for expected in (run_id, "lab.quality.failed.v1", "lab.alert.firing.v1", "email", "slack", "teams", "delivered"):
+        assert expected in trace, expected

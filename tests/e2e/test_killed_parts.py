@@ -1,0 +1,48 @@
+"""kill -9 of any part in the middle of a story: it is restarted, and the story ends, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from datalab.local.demo.proof import Hop
+from datalab.local.demo.run import demonstrate
+from datalab.local.demo.samples import broken_prices
+from tests.e2e.conftest import Lab
+
+# When each part dies: right after this hop was seen, which is when it has most to lose.
+KILLED_AFTER = {
+    "kafka": "lab.file.arrived.v1",
+    "postgres": "run created",
+    "prefect": "run created",
+    "spark": "bronze updated",
+    "mlflow": "file complete",
+    "etl-worker": "run created",
+    "mlops-worker": "file complete",
+    "ingest": "file complete",
+    "bridge": "lab.file.arrived.v1",
+    "monitor": "lab.quality.failed.v1",
+    "notifier": "lab.alert.firing.v1",
+    "inbox": "lab.alert.firing.v1",
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("part", "moment"), KILLED_AFTER.items())
+async def test_the_story_ends_once(lab: Lab, part: str, moment: str) -> None:
+    before = lab.status()[part]
+    killed: list[str] = []
+
+    def kill(item: str | Hop) -> None:
+        if isinstance(item, Hop) and item.name == moment and not killed:
+            killed.append(moment)
+            os.kill(before["pid"], signal.SIGKILL)
+
+    proof = await demonstrate(lab.addresses, kill, samples=[broken_prices()], patience_s=150)
+    assert killed
+    assert proof.proved, proof.as_dict()
+    after = lab.status()[part]
+    assert after["restarts"] == before["restarts"] + 1
+    assert after["pid"] != before["pid"]

@@ -1,0 +1,37 @@
+"""Stopping and starting: nothing is left behind, nothing is forgotten. Runs last: it stops the shared lab."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Lab
+
+
+def counts(lab: Lab) -> tuple[int, int]:
+    addresses = lab.addresses
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        due = client.get(f"{addresses.notifier}/v1/ledger").raise_for_status().json()["due"]
+        runs = client.post(f"{addresses.prefect_api}/flow_runs/count", json={}).raise_for_status().json()
+    return due, runs
+
+
+@pytest.mark.timeout(300)
+def test_down_leaves_no_process_and_up_forgets_nothing(lab: Lab) -> None:
+    before = counts(lab)
+    lab.must("down")
+    assert lab.processes() == []
+    assert lab.run("status").returncode != 0
+    lab.must("down")
+    lab.must("up", "--detach")
+    due, runs = counts(lab)
+    assert due == before[0]
+    # A schedule may have added a run meanwhile; none may be gone.
+    assert runs >= before[1]
+
+
+@pytest.mark.timeout(120)
+def test_a_second_up_finds_the_lab_running(lab: Lab) -> None:
+    pids = {name: part["pid"] for name, part in lab.status().items()}
+    lab.must("up", "--detach")
+    assert {name: part["pid"] for name, part in lab.status().items()} == pids

@@ -1,0 +1,105 @@
+"""A real Spark Connect server for the flows, a lake of its own for each test, and ways to look into it without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bokeh_sampledata import __file__ as sampledata
+from deltalake import DeltaTable
+from prefect import Task
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from datalab.local.state import LabState
+from flows import medallion_etl_flow
+from tests.support.lab_parts import lab_parts
+
+# What differs between two runs that did the same.
+_OF_THE_RUN = ("data_ingestao", "_ingested_at", "data_processamento", "_run_id", "_event_id", "run_id", "finished_at")
+
+
+@pytest.fixture(scope="session")
+def spark_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabState]:
+    """The state of a lab with only a Spark Connect server."""
+    with lab_parts(tmp_path_factory.mktemp("spark") / "spark lab", ["spark"]) as state:
+        yield state
+
+
+@pytest.fixture(scope="session")
+def spark_remote(spark_lab: LabState) -> str:
+    return f"sc://127.0.0.1:{spark_lab.parts['spark'].ports['spark']}"
+
+
+@dataclass(frozen=True)
+class LakeView:
+    """The lake of a test, read by another implementation of Delta."""
+
+    root: Path
+    landing: Path
+
+    def put(self, name: str, content: str | bytes) -> Path:
+        path = self.landing / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def has(self, table: str) -> bool:
+        return DeltaTable.is_deltatable(str(self.root / table))
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        return DeltaTable(str(self.root / table)).to_pyarrow_table().to_pylist()  # type: ignore[no-any-return]
+
+    def version(self, table: str) -> int:
+        return DeltaTable(str(self.root / table)).version()
+
+    def content(self) -> dict[str, list[str]]:
+        """Every row of every table, in an order of its own and without what belongs to the run."""
+        tables = sorted(log.parent.relative_to(self.root) for log in self.root.glob("*/*/_delta_log"))
+        return {
+            str(table): sorted(
+                repr({key: row[key] for key in sorted(row) if key not in _OF_THE_RUN}) for row in self.rows(str(table))
+            )
+            for table in tables
+        }
+
+
+@pytest.fixture
+def lake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark_remote: str, kafka_bootstrap: str, prefect_api_url: str
+) -> Iterator[LakeView]:
+    """An empty lake in a directory with a space in its name, and the environment of a run that writes to it."""
+    home = tmp_path / "my lab"
+    for name in ("LAKE_ROOT", "LANDING_DIR", "SPARK_MASTER_URL", "DATALAB_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATALAB_HOME", str(home))
+    monkeypatch.setenv("SPARK_REMOTE", spark_remote)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
+    for step in vars(medallion_etl_flow).values():
+        if isinstance(step, Task):
+            monkeypatch.setattr(step, "retries", 2)
+            monkeypatch.setattr(step, "retry_delay_seconds", 0.2)
+    with temporary_settings({PREFECT_API_URL: prefect_api_url}):
+        yield LakeView(home / "lake", home / "landing" / "stocks")
+
+
+@pytest.fixture(scope="session")
+def stocks_csv() -> str:
+    """The real prices: 12,154 rows of five symbols."""
+    import gzip
+
+    path = Path(sampledata).parent / "_data" / "stocks.csv.gz"
+    return gzip.decompress(path.read_bytes()).decode()
+
+
+@pytest.fixture(scope="session")
+def few_stocks(stocks_csv: str) -> Callable[..., str]:
+    """The header and some of the real rows."""
+    header, *rows = stocks_csv.splitlines()
+
+    def cut(start: int = 0, count: int = 60) -> str:
+        return "\n".join([header, *rows[start : start + count]]) + "\n"
+
+    return cut

@@ -1,0 +1,23 @@
+"""Waiting for a condition, with a deadline: what integration tests do in place of sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+async def eventually(
+    probe: Callable[[], Awaitable[Value]], *, until: Callable[[Value], bool] = bool, within_s: float = 20.0
+) -> Value:
+    """Call `probe` until its answer satisfies `until`; fails with the last answer when the time is over."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = await probe()
+        if until(value):
+            return value
+        assert time.monotonic() < deadline, f"not so within {within_s:g} s; the last answer was {value!r}"
+        await asyncio.sleep(0.05)
