@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from datalab.local.marked import end_marked
 
@@ -19,6 +20,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 4096):
         pass
+    # Twice: a process that was just being started shows its mark only a moment later.
+    end_marked(sys.argv[1])
+    time.sleep(0.3)
     end_marked(sys.argv[1])
 
 

@@ -34,7 +34,7 @@ def database_is_down(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         origin = getattr(error.orig, "__cause__", None)
         return error.connection_invalidated or isinstance(origin, _AWAY)
-    return isinstance(error, OSError | TimeoutError | _AWAY)
+    return isinstance(error, (OSError, TimeoutError, *_AWAY))
 
 
 async def check_database(engine: AsyncEngine) -> str | None:

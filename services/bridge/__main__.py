@@ -6,7 +6,7 @@ import sys
 
 from datalab.runtime.serving import run_service
 from services.bridge.app import run
-from services.bridge.rules import RuleFileError
+from services.bridge.rule_files import RuleFileError
 
 if __name__ == "__main__":
     try:

@@ -26,7 +26,8 @@ from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
 from services.bridge.prefect_runs import DeploymentMissingError, RunCreator
 from services.bridge.relay import Relay
 from services.bridge.relay_outbox import Outbox
-from services.bridge.rules import RuleBook, load_rules
+from services.bridge.rule_files import load_rules
+from services.bridge.rules import RuleBook
 from services.bridge.settings import BridgeSettings
 from services.bridge.trigger import TriggerHandler
 

@@ -10,10 +10,10 @@ import cel
 from schemas.envelope import Event
 
 # CEL's standard functions and macros as the library has them; operators start with another character.
-_FUNCTIONS = frozenset(
+_FUNCTIONS = (
     "bool bytes contains double duration dyn endsWith getDate getDayOfMonth getDayOfWeek getDayOfYear getFullYear "
     "getHours getMilliseconds getMinutes getMonth getSeconds has int matches max min size startsWith string "
-    "timestamp type uint".split()
+    "timestamp type uint"
 )
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
 
@@ -55,10 +55,12 @@ class Condition:
     def _refuse_unknown_names(self) -> None:
         unknown = set(self._program.variables()) - {"event"} - set(_BOUND.findall(self.source))
         if unknown:
-            raise ConditionError(f"unknown variable {', '.join(sorted(unknown))}; the event is `event`, as in event.data")
+            raise ConditionError(
+                f"unknown variable {', '.join(sorted(unknown))}; the event is `event`, as in event.data"
+            )
         named = {name for name in self._program.functions() if name[0].isalpha()}
-        if named - _FUNCTIONS:
-            raise ConditionError(f"unknown function {', '.join(sorted(named - _FUNCTIONS))}")
+        if strange := named.difference(_FUNCTIONS.split()):
+            raise ConditionError(f"unknown function {', '.join(sorted(strange))}")
 
     def judge(self, facts: Facts) -> Verdict:
         """Whether it holds. A field that the event lacks makes it false; any other failure raises."""

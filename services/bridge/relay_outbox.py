@@ -20,7 +20,7 @@ from services.bridge import metrics
 
 _CURSOR = "prefect-run-events"
 _LEADER_LOCK = 4_711_202_612  # any number, as long as nothing else takes it
-_BATCH = 500
+_BATCH = 200
 
 
 class RunNews(NamedTuple):
@@ -113,7 +113,11 @@ class Outbox:
             by_run: dict[str, list[RunStateRow]] = {}
             for row in rows:
                 by_run.setdefault(row.run_id, []).append(row)
-            answers = await asyncio.gather(*(self._publish(own) for own in by_run.values()), return_exceptions=True)
+            out: list[str] = []
+            publishing = (self._publish(own, out) for own in by_run.values())
+            # Exceptions are kept back until all have ended and what is out is marked.
+            answers = await asyncio.gather(*publishing, return_exceptions=True)
+            await self._mark(out)
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
@@ -121,15 +125,16 @@ class Outbox:
             if len(rows) < _BATCH:
                 return count
 
-    async def _publish(self, rows: Sequence[RunStateRow]) -> None:
-        out: list[str] = []
-        try:
-            for row in rows:
-                await self._publisher.publish(Event.model_validate(row.event))
-                metrics.STATES_PUBLISHED.labels(row.event_type).inc()
-                out.append(row.event_id)
-        finally:
-            if out:
-                statement = update(RunStateRow).where(RunStateRow.event_id.in_(out)).values(published_at=func.now())
-                async with self._sessions.begin() as session:
-                    await session.execute(statement)
+    async def _publish(self, rows: Sequence[RunStateRow], out: list[str]) -> None:
+        """Publish the states of one run, one after the other; what is acknowledged is added to `out`."""
+        for row in rows:
+            await self._publisher.publish(Event.model_validate(row.event))
+            metrics.STATES_PUBLISHED.labels(row.event_type).inc()
+            out.append(row.event_id)
+
+    async def _mark(self, event_ids: Sequence[str]) -> None:
+        if not event_ids:
+            return
+        statement = update(RunStateRow).where(RunStateRow.event_id.in_(event_ids)).values(published_at=func.now())
+        async with self._sessions.begin() as session:
+            await session.execute(statement)

@@ -1,4 +1,4 @@
-"""States of Prefect runs as events of the lab: pure. Which states are due and whether they are out is not known here."""
+"""States of Prefect runs as events of the lab: pure. Whether they are due or out is not known here."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic_core import to_jsonable_python
 
 from schemas.envelope import Event
 
 Render = Callable[[dict[str, Any]], Any]
-_ENV = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - no HTML is made
+_ENV = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 _ENV.globals.clear()
 
 
@@ -22,7 +22,7 @@ class TemplateFailedError(Exception):
 
 
 class Template:
-    """A value with templates anywhere in it (texts in maps and lists). Raises jinja2's TemplateSyntaxError when made."""
+    """A value with templates in any text of its maps and lists. Raises jinja2's TemplateSyntaxError when made."""
 
     def __init__(self, value: Any) -> None:
         self._render = _compile(value)
@@ -53,6 +53,9 @@ def _compile(value: Any) -> Render:
 
 
 def _compile_text(source: str) -> Render:
+    unknown = meta.find_undeclared_variables(_ENV.parse(source)) - {"event"}
+    if unknown:
+        raise TemplateSyntaxError(f"unknown variable {', '.join(sorted(unknown))}; the event is `event`", 1)
     template = _ENV.from_string(source)
     if not _is_one_expression(source):
         return template.render

@@ -28,8 +28,13 @@ class RuleView(BaseModel):
         """The view of a rule."""
         spec = rule.spec
         return cls(
-            name=spec.name, description=spec.description, on=list(spec.on), where=spec.where,
-            deployment=spec.run.deployment, parameters=spec.run.parameters, tags=list(spec.run.tags),
+            name=spec.name,
+            description=spec.description,
+            on=list(spec.on),
+            where=spec.where,
+            deployment=spec.run.deployment,
+            parameters=spec.run.parameters,
+            tags=list(spec.run.tags),
         )
 
 
@@ -98,8 +103,12 @@ class DecisionView(BaseModel):
     def of(cls, decision: Decision) -> DecisionView:
         """The view of a decision."""
         return cls(
-            rule=decision.rule.name, outcome=decision.outcome, reason=decision.reason,
-            deployment=decision.rule.spec.run.deployment, parameters=decision.parameters, tags=decision.tags,
+            rule=decision.rule.name,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            deployment=decision.rule.spec.run.deployment,
+            parameters=decision.parameters,
+            tags=decision.tags,
         )
 
 

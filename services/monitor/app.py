@@ -26,7 +26,7 @@ from services.monitor.outbox import Outbox
 from services.monitor.progress import Progress
 from services.monitor.rules import TOPICS, RuleFileError, read_rules
 from services.monitor.settings import MonitorSettings
-from services.monitor.stream import EventStream, StreamStalledError, StuckThreadError
+from services.monitor.stream import EventStream, StreamStalledError
 
 log = get_logger(__name__)
 
@@ -73,10 +73,11 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
 
 async def main(stop: asyncio.Event) -> None:
     """Run until `stop`. Ends the process with status 1 where only a new one helps."""
-    settings = MonitorSettings()
-    stalled = False
+    monitor: Monitor | None = None
+    status = 0
     try:
         async with AsyncExitStack() as stack:
+            settings = MonitorSettings()
             monitor = await build(settings, stack)
             await run_all(
                 stop,
@@ -84,16 +85,14 @@ async def main(stop: asyncio.Event) -> None:
                 monitor.stream.run(stop),
                 monitor.outbox.run(stop),
             )
-    except RuleFileError as error:
-        log.error("rules.refused", reason=str(error))
-        sys.exit(1)
-    except (StreamStalledError, StuckThreadError) as error:
-        stalled = isinstance(error, StreamStalledError)
-        log.error("stream.ended", reason=str(error))
+    except (RuleFileError, StreamStalledError, OSError, ValueError) as error:
+        log.critical("monitor.failed", reason=str(error))
+        status = 1
+    if status or (monitor is not None and monitor.stream.stuck):
         # A thread of faust may be stuck, and Python would wait for it for ever. Nothing is lost: what was handled
         # is in Postgres, and what was not is seen again.
         sys.stdout.flush()
-        os._exit(1 if stalled else 0)
+        os._exit(status)
 
 
 async def _answers(publisher: Publisher) -> bool:

@@ -55,7 +55,9 @@ async def apply(session: AsyncSession, rule: AlertRule, event: Event, *, now: da
 
 async def _known(session: AsyncSession, rule: str, print_: str) -> Condition:
     await session.execute(
-        insert(ConditionRow).values(fingerprint=print_, rule=rule).on_conflict_do_nothing(index_elements=["fingerprint"])
+        insert(ConditionRow)
+        .values(fingerprint=print_, rule=rule)
+        .on_conflict_do_nothing(index_elements=["fingerprint"])
     )
     row = (
         await session.execute(select(ConditionRow).where(ConditionRow.fingerprint == print_).with_for_update())
@@ -75,7 +77,7 @@ async def _store(session: AsyncSession, print_: str, after: Condition) -> None:
     await session.execute(update(ConditionRow).where(ConditionRow.fingerprint == print_).values(**values))
 
 
-def _firing(  # noqa: PLR0913 - the facts of an alert
+def _firing(
     rule: AlertRule, event: Event, labels: dict[str, str], print_: str, episode: str, prefect_ui: str
 ) -> AlertFiring:
     wording = word(rule, event, labels, prefect_ui=prefect_ui)

@@ -18,7 +18,13 @@ _QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
 
 
 async def alerts(
-    session: AsyncSession, *, status: str | None, rule: str | None, severity: str | None, after: Place | None, limit: int
+    session: AsyncSession,
+    *,
+    status: str | None,
+    rule: str | None,
+    severity: str | None,
+    after: Place | None,
+    limit: int,
 ) -> Sequence[EpisodeRow]:
     """Episodes, the newest first."""
     query = select(EpisodeRow).order_by(EpisodeRow.starts_at.desc(), EpisodeRow.episode.desc()).limit(limit)
@@ -55,9 +61,7 @@ def _statistics(now: datetime) -> Select[Any]:
     completed = func.count().filter(RunRow.state_type == "COMPLETED")
     # A cancelled run says nothing about the flow.
     judged = func.count().filter(RunRow.state_type.in_(("COMPLETED", "FAILED", "CRASHED")))
-    quantiles = [
-        func.percentile_cont(q).within_group(RunRow.duration_s).label(name) for name, q in _QUANTILES.items()
-    ]
+    quantiles = [func.percentile_cont(q).within_group(RunRow.duration_s).label(name) for name, q in _QUANTILES.items()]
     return (
         select(
             RunRow.flow,
@@ -75,11 +79,9 @@ def _statistics(now: datetime) -> Select[Any]:
     )
 
 
-def _newest_states() -> Select[Any]:
+def _newest_states() -> Any:
     return (
-        select(
-            RunRow.flow, RunRow.deployment, RunRow.run_id, RunRow.state_type, RunRow.state_name, RunRow.occurred_at
-        )
+        select(RunRow.flow, RunRow.deployment, RunRow.run_id, RunRow.state_type, RunRow.state_name, RunRow.occurred_at)
         .distinct(RunRow.flow, RunRow.deployment)
         .order_by(RunRow.flow, RunRow.deployment, RunRow.occurred_at.desc())
     )

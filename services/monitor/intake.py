@@ -31,7 +31,9 @@ class Intake:
     ) -> None:
         self._group, self._effect, self._dead_letters, self._retry = group, effect, dead_letters, retry
 
-    async def take(self, ref: RecordRef, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    async def take(
+        self, ref: RecordRef, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
         """Tries until the record is stored or buried; raises nothing but CancelledError."""
         reason = await self._stored(ref, key, value, headers)
         if reason is not None:

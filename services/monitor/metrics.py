@@ -8,7 +8,7 @@ _MOST_DEPLOYMENTS = 200
 _DURATIONS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _LAGS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
 
-EVENTS = Counter("datalab_monitor_events", "Events handled, by type; `unknown` for types not in the catalogue", ["type"])
+EVENTS = Counter("datalab_monitor_events", "Events handled, by type or `unknown`", ["type"])
 DEAD = Counter("datalab_monitor_dead_letters", "Records moved to the dead letters, by topic", ["topic"])
 RETRIES = Counter("datalab_monitor_retries", "Attempts at an event that failed and were tried again")
 DECISIONS = Counter("datalab_monitor_decisions", "What events did to alerts", ["rule", "action"])

@@ -7,8 +7,6 @@ consumers recognise it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -44,7 +42,6 @@ class Outbox:
         self._sessions, self._publisher, self._clock = sessions, publisher, clock
         self._every_s = every_s
         self._woken = asyncio.Event()
-        self._failing_since: float | None = None
 
     def wake(self) -> None:
         """There is something to publish."""
@@ -52,28 +49,38 @@ class Outbox:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`. Outages are waited for."""
+        stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
             self._woken.clear()
-            try:
-                while await self._publish_batch() == _BATCH:
-                    pass
-                await self._count()
-                self._failing_since = None
-            except Exception as error:  # database or broker away; what is due stays due
-                self._failing_since = self._failing_since or self._clock.monotonic()
-                log.warning("outbox.retry", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
-                await _first(stop.wait(), timeout_s=min(self._every_s, 1.0))
-                continue
-            await _first(stop.wait(), self._woken.wait(), timeout_s=self._every_s)
+            work = asyncio.create_task(self._publish_due())
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                # Told to stop in the middle: what Kafka does not take now is published at the next start.
+                await asyncio.wait({work}, timeout=1.0)
+                work.cancel()
+                break
+            woken = asyncio.create_task(self._woken.wait())
+            waits = {stopping, woken} if work.result() else {stopping}
+            await asyncio.wait(waits, timeout=self._every_s, return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+        stopping.cancel()
 
-    def failing_s(self) -> float:
-        """Seconds since it last came through; 0 when all is well."""
-        return 0.0 if self._failing_since is None else self._clock.monotonic() - self._failing_since
+    async def _publish_due(self) -> bool:
+        """Publish all that is due; False if the database or the broker was away, which leaves the rest due."""
+        try:
+            while await self._publish_batch() == _BATCH:
+                pass
+            await self._count()
+        except Exception as error:  # whatever a client raises in an outage
+            log.warning("outbox.retry", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            return False
+        return True
 
     async def check(self, oldest_s: float = 30.0) -> str | None:
         """Readiness: None, or how long the oldest event has waited for Kafka."""
         async with self._sessions() as session:
-            oldest: datetime | None = (await session.execute(select(func.min(EpisodeRow.updated_at)).where(_DUE))).scalar()
+            query = select(func.min(EpisodeRow.updated_at)).where(_DUE)
+            oldest: datetime | None = (await session.execute(query)).scalar()
         if oldest is None:
             return None
         age = (self._clock.now() - oldest).total_seconds()
@@ -84,11 +91,18 @@ class Outbox:
         async with self._sessions.begin() as session:
             # Locked, and those locked by another instance left out: two instances must not publish the same.
             rows = (
-                await session.execute(
-                    select(EpisodeRow).where(_DUE).order_by(EpisodeRow.updated_at).limit(_BATCH)
-                    .with_for_update(skip_locked=True)
+                (
+                    await session.execute(
+                        select(EpisodeRow)
+                        .where(_DUE)
+                        .order_by(EpisodeRow.updated_at)
+                        .limit(_BATCH)
+                        .with_for_update(skip_locked=True)
+                    )
                 )
-            ).scalars().all()
+                .scalars()
+                .all()
+            )
             failure: Exception | None = None
             for row in rows:
                 try:
@@ -127,20 +141,8 @@ class Outbox:
     async def _count(self) -> None:
         firing = select(EpisodeRow.severity, func.count()).where(EpisodeRow.status == "firing")
         async with self._sessions() as session:
-            counts = {severity: n for severity, n in await session.execute(firing.group_by(EpisodeRow.severity))}
+            counts = {row[0]: row[1] for row in await session.execute(firing.group_by(EpisodeRow.severity))}
             due = (await session.execute(select(func.count()).select_from(EpisodeRow).where(_DUE))).scalar_one()
         for severity in _SEVERITIES:
             metrics.OPEN_ALERTS.labels(severity).set(counts.get(severity, 0))
         metrics.UNPUBLISHED.set(due)
-
-
-async def _first(*waits: Any, timeout_s: float) -> None:
-    """Wait for the first of them, but no longer than this."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)

@@ -115,7 +115,9 @@ class Progress:
         if self._waiting_since is None or self._handling is not None:
             return None
         idle = self.now() - self._waiting_since
-        return f"{sum(self.lag().values())} records wait and none was handled for {idle:.0f} s" if idle > limit_s else None
+        if idle <= limit_s:
+            return None
+        return f"{sum(self.lag().values())} records wait and none was handled for {idle:.0f} s"
 
     def _begin(self, generation: int) -> None:
         """Another member may have handled any partition meanwhile: forget where they stood."""

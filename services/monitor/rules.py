@@ -5,6 +5,7 @@ It decides nothing about events (see `decide`) and renders nothing (see `wording
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -19,7 +20,20 @@ from services.monitor.wording import check_template
 # The topics that are consumed; a rule on any other type would never see an event.
 TOPICS = ("lab.runs", "lab.quality", "lab.services", "lab.files", "lab.models")
 
+AnnotationName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: in YAML 1.1, which PyYAML reads, the key `on` means `true`."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own form
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), ["t", "f"])
 
 
 class RuleFileError(ValueError):
@@ -38,7 +52,7 @@ class AlertRule(BaseModel):
     severity: Severity
     summary: str = Field(min_length=1)
     description: str = ""
-    annotations: dict[Name, str] = Field(default_factory=dict)
+    annotations: dict[AnnotationName, str] = Field(default_factory=dict)
     runbook: str | None = None
 
     @field_validator("on", "resolved_by")
@@ -101,7 +115,7 @@ class AlertRules(BaseModel):
 def read_rules(path: Path) -> AlertRules:
     """The rules in `path`; raises RuleFileError."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RuleFileError(f"{path}: {error}") from error
     if not isinstance(content, dict):

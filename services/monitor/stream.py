@@ -22,7 +22,9 @@ from services.monitor import metrics
 from services.monitor.progress import Partition, Progress
 
 log = get_logger(__name__)
+_TICK_S = 1.0
 _ANSWER_S = 5.0
+_LAST_COMMIT_S = 1.0
 _STOP_S = 3.0
 TakeRecord = Callable[[RecordRef, bytes | None, bytes | None, list[tuple[str, bytes]]], Awaitable[None]]
 
@@ -31,14 +33,10 @@ class StreamStalledError(RuntimeError):
     """The stream stands still and only a new process helps."""
 
 
-class StuckThreadError(RuntimeError):
-    """faust's threads do not end, so the process would not either."""
-
-
 class EventStream:
     """Feeds every record of the topics to `take`, one after another; `take` returns once the effect is durable."""
 
-    def __init__(  # noqa: PLR0913 - all by name
+    def __init__(
         self,
         *,
         bootstrap: str,
@@ -50,28 +48,35 @@ class EventStream:
         broker_answers: Callable[[], Awaitable[bool]],
     ) -> None:
         self._take, self._progress, self._broker_answers = take, progress, broker_answers
+        self._folder, self._ready = folder, False
         self._committed: dict[Partition, int] = {}
+        self.stuck = False  # whether a thread of faust did not end, so that the process would not either
         self._app = _faust_app(bootstrap, group, folder)
         topic = self._app.topic(
-            *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
-            acks=False, allow_empty=True,
+            *topics,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            acks=False,
+            allow_empty=True,
         )
         self._app.agent(topic, name="monitor")(self._agent)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises StreamStalledError when a new process is needed."""
         _quieten()
+        self._folder.mkdir(parents=True, exist_ok=True)  # faust wants one, though it keeps nothing in it
         starting = asyncio.create_task(self._app.start(), name="faust")
         try:
             while not stop.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), 1.0)
+                    await asyncio.wait_for(stop.wait(), _TICK_S if self._ready else _TICK_S / 5)
                     break
                 if starting.done():
-                    starting.result()
                     await self._look_after()
-                await self._judge()
-            await self._commit()
+                await self._judge(starting)
+            await self._commit(_LAST_COMMIT_S)
         finally:
             starting.cancel()
             await self._stop()
@@ -98,7 +103,7 @@ class EventStream:
             consumer = self._app.consumer
             assignment = {(tp.topic, tp.partition) for tp in consumer.assignment()}
             generation = self._app.consumer_generation_id
-            if not assignment and not self._app.rebalancing:
+            if generation <= 0 or self._app.rebalancing:
                 return
             if not self._progress.knows(generation):
                 positions = await self._positions(assignment)
@@ -107,34 +112,43 @@ class EventStream:
                 self._committed = dict(positions)
                 self._progress.assigned(generation, positions)
             ends = await _within(consumer.highwaters(*(self._tp(p) for p in assignment)))
+            self._ready = True
             self._progress.ends({(tp.topic, tp.partition): end for tp, end in ends.items()})
             for (topic, number), lag in self._progress.lag().items():
                 metrics.LAG.labels(topic, number).set(lag)
-            await self._commit()
+            await self._commit(_ANSWER_S)
         except Exception as error:  # faust and aiokafka raise anything in an outage; the progress decides
-            log.warning("stream.unanswered", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            log.warning("stream.unanswered", reason=_one_line(error))
 
     async def _positions(self, assignment: set[Partition]) -> dict[Partition, int]:
         """Where each partition goes on: what the group committed, or the beginning, also if older is gone already."""
         thread, client = self._client()
-        first = await _within(self._app.consumer.earliest_offsets(*(self._tp(p) for p in assignment)))
-        committed = {p: await _within(thread.call_thread(client.committed, self._tp(p))) for p in assignment}
-        return {p: max(committed[p] or 0, first[self._tp(p)]) for p in assignment}
 
-    async def _commit(self) -> None:
+        async def ask(tps: list[Any]) -> tuple[list[int | None], dict[Any, int]]:
+            return await asyncio.gather(*map(client.committed, tps)), await client.beginning_offsets(tps)
+
+        # In one go: each call into faust's thread waits its turn behind a fetch.
+        tps = [self._tp(partition) for partition in assignment]
+        committed, first = await _within(thread.call_thread(ask, tps))
+        return {(tp.topic, tp.partition): max(at or 0, first[tp]) for tp, at in zip(tps, committed, strict=True)}
+
+    async def _commit(self, within_s: float) -> None:
         due = {p: offset for p, offset in self._progress.committable().items() if self._committed.get(p) != offset}
         if not due:
             return
         thread, client = self._client()
         try:
             # Not Consumer.commit: it ends faust at the first error, and the next second may well succeed.
-            await _within(thread.call_thread(client.commit, {self._tp(p): offset for p, offset in due.items()}))
+            offsets = {self._tp(p): offset for p, offset in due.items()}
+            await asyncio.wait_for(thread.call_thread(client.commit, offsets), within_s)
         except Exception as error:  # lost to a rebalance or an outage: those records are seen again, and recognised
-            log.info("commit.lost", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            log.info("commit.lost", reason=_one_line(error))
         else:
             self._committed |= due
 
-    async def _judge(self) -> None:
+    async def _judge(self, starting: asyncio.Task[None]) -> None:
+        if starting.done() and (error := starting.exception()):
+            raise StreamStalledError(f"faust did not start: {error!r}")
         if self._app.crashed:
             raise StreamStalledError(f"faust crashed: {self._app.crash_reason!r}")
         reason = self._progress.stalled(broker_answers=True)
@@ -148,8 +162,9 @@ class EventStream:
     async def _stop(self) -> None:
         try:
             await asyncio.wait_for(self._app.stop(), _STOP_S)
-        except TimeoutError as error:
-            raise StuckThreadError(f"faust did not stop within {_STOP_S:g} s") from error
+        except Exception as error:  # nothing that faust raises now may hide why the stream ends
+            log.warning("stream.stuck", reason=f"faust did not stop: {error!r}")
+            self.stuck = True
 
     def _client(self) -> tuple[Any, Any]:
         """The thread of faust's consumer and aiokafka's consumer in it; faust has no public way to either."""
@@ -190,3 +205,9 @@ def _quieten() -> None:
 
 async def _within(answer: Awaitable[Any]) -> Any:
     return await asyncio.wait_for(answer, _ANSWER_S)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_ANSWER_S:g} s"
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from schemas.catalog import parse_data
 from schemas.envelope import Event
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _KNOWN = frozenset({"event", "data", "labels"})
 _SUMMARY, _DESCRIPTION, _ANNOTATION = 300, 4000, 2000
 _SANDBOX = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True  # noqa: S701 - plain text
+    undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
 )
 
 
@@ -45,10 +46,12 @@ def check_template(source: str) -> None:
 def word(rule: AlertRule, event: Event, labels: Mapping[str, str], *, prefect_ui: str) -> Wording:
     """Summary, description and annotations of the alert that `event` raises."""
     errors: list[str] = []
+    # All fields of the type, absent ones as none, so that a template only fails on a name that does not exist.
+    data = parse_data(event).model_dump(mode="json")
 
     def render(source: str, limit: int, instead: str = "") -> str:
         try:
-            text = _compiled(source).render(event=event, data=event.data, labels=labels)
+            text = _compiled(source).render(event=event, data=data, labels=labels)
         except Exception as error:  # a template can raise anything
             errors.append(f"{type(error).__name__}: {error}")
             return instead

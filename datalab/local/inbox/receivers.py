@@ -33,7 +33,8 @@ def router(box: MessageBox, keyring: Keyring) -> APIRouter:
         payload = _json(body)
         fault = slack_fault(payload)
         title = (payload.get("text") or _first_text(payload)) if isinstance(payload, dict) else ""
-        box.add("slack", _shown(title), **_received(request, body, payload), refused=fault)
+        snippet = _second_text(payload)
+        box.add("slack", _shown(title), snippet=snippet, **_received(request, body, payload), refused=fault)
         return PlainTextResponse(fault or "ok", 400 if fault else 200)
 
     @api.post("/teams/{place:path}", summary="The webhook of a Teams workflow")
@@ -45,7 +46,8 @@ def router(box: MessageBox, keyring: Keyring) -> APIRouter:
             return PlainTextResponse("the card is larger than 28 KB", 413)
         payload = _json(body)
         fault = teams_fault(payload)
-        box.add("teams", _card_title(payload), **_received(request, body, payload), refused=fault)
+        title, lead = _card_title(payload), _card_lead(payload)
+        box.add("teams", title, snippet=lead, **_received(request, body, payload), refused=fault)
         return PlainTextResponse(fault or "", 400 if fault else 202)
 
     @api.post("/webhooks/{name}", summary="A subscriber's webhook")
@@ -56,7 +58,8 @@ def router(box: MessageBox, keyring: Keyring) -> APIRouter:
             return PlainTextResponse("too large", 413)
         payload = _json(body)
         verified = keyring.verify(name, body, request.headers)
-        box.add("webhook", _event_title(payload, name), **_received(request, body, payload), verified=verified)
+        title, about = _event_title(payload, name), _summary(payload)
+        box.add("webhook", title, snippet=about, **_received(request, body, payload), verified=verified)
         return Response(status_code=204)
 
     return api
@@ -97,6 +100,25 @@ def _card_title(payload: Any) -> str:
         return _shown(str(card.get("fallbackText") or card["body"][0].get("text") or ""))
     except (TypeError, KeyError, IndexError, AttributeError):
         return ""
+
+
+def _second_text(payload: Any) -> str:
+    try:
+        return _shown(payload["blocks"][1]["text"]["text"]).replace("*", "")
+    except (TypeError, KeyError, IndexError):
+        return ""
+
+
+def _card_lead(payload: Any) -> str:
+    try:
+        return _shown(payload["attachments"][0]["content"]["body"][1]["text"]).replace("\\", "")
+    except (TypeError, KeyError, IndexError):
+        return ""
+
+
+def _summary(payload: Any) -> str:
+    data = payload.get("data") if isinstance(payload, dict) else None
+    return _shown(data.get("summary") or "") if isinstance(data, dict) else ""
 
 
 def _event_title(payload: Any, name: str) -> str:

@@ -51,7 +51,10 @@ class SparkConnect(Part):
             "spark.sql.shuffle.partitions": "2",
             "spark.databricks.delta.snapshotPartitions": "2",
             "spark.sql.warehouse.dir": str(lab.layout.home / "spark" / "warehouse"),
+            # Delta's VACUUM lists files in as many tasks: the default is 10,000, half a minute for a handful of files.
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
             "spark.ui.enabled": "false",
+            "spark.log.level": "WARN",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.connect.grpc.binding.address": "127.0.0.1",
@@ -67,7 +70,7 @@ class SparkConnect(Part):
 
 def _jvm_options(home: Path) -> str:
     # Quoted, as Spark splits them like a shell: a state directory may have a space in its name.
-    return (f'-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dfile.encoding=UTF-8 '
+    return (f'-XX:+UseSerialGC -Dfile.encoding=UTF-8 '
             f'"-Dderby.system.home={home / "derby"}" "-Djava.io.tmpdir={home / "tmp"}"')
 
 

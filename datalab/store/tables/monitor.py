@@ -64,7 +64,10 @@ class RunRow(Base):
     """The newest known state of a flow run; out-of-order and repeated events do not move it back."""
 
     __tablename__ = "monitor_runs"
-    __table_args__ = (Index(None, "deployment", "occurred_at"), Index("ix_monitor_runs_newest", "occurred_at", "run_id"))
+    __table_args__ = (
+        Index(None, "deployment", "occurred_at"),
+        Index("ix_monitor_runs_newest", "occurred_at", "run_id"),
+    )
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
     run_name: Mapped[str]

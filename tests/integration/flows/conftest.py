@@ -1,4 +1,4 @@
-"""A real Spark Connect server for the flows, a lake of its own for each test, and ways to look into it without Spark."""
+"""A real Spark Connect server for the flows, a lake of its own for each test, and a look into it without Spark."""
 
 from __future__ import annotations
 

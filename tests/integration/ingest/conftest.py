@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from datalab.bus.reader import read_events
 from datalab.bus.publisher import RecordRef
+from datalab.bus.reader import read_events
 from schemas.envelope import Event
 from services.ingest.app import build
 from services.ingest.settings import IngestSettings

@@ -87,7 +87,7 @@ async def test_each_bad_file_is_refused_once_with_a_reason_and_harms_no_other(
     (landing / "stocks/outside.csv").symlink_to(write(tmp_path, "secret.csv"))
     (landing / "stocks/broken.csv").symlink_to(landing / "stocks/nowhere.csv")
     (landing / "stocks/loop.csv").symlink_to(landing / "stocks/loop.csv")
-    Path(os.fsdecode(os.fsencode(landing) + b"/stocks/\xff.csv")).write_text(ROWS)
+    write(landing, os.fsdecode(b"stocks/\xff.csv"))
     reasons = {
         "stocks/empty.csv": "empty",
         "stocks/nul.csv": "NUL",

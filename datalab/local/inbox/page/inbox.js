@@ -9,7 +9,7 @@ const WORDS = {
     nothing: "Nothing matches.", choose: "Choose a message to read it.", from: "From", to: "To", received: "Received",
     path: "Path", conversation: "Answers", verified: "Signature is valid", unverified: "Signature is wrong", unknown: "No secret to check with",
     refused: "Refused", preview: "Preview", text: "Text", source: "Source", headers: "Headers", sureClear: "Remove all messages?",
-    id: "Message id", app: "App",
+    id: "Message id", app: "App", signature: "Signature",
   },
   pt: {
     inbox: "Caixa de entrada", messages: "Mensagens", clear: "Limpar", all: "Todas", email: "E-mail", slack: "Slack", teams: "Teams",
@@ -17,7 +17,7 @@ const WORDS = {
     nothing: "Nada encontrado.", choose: "Escolha uma mensagem para ler.", from: "De", to: "Para", received: "Recebida",
     path: "Caminho", conversation: "Responde a", verified: "Assinatura válida", unverified: "Assinatura inválida", unknown: "Sem segredo para conferir",
     refused: "Recusada", preview: "Visualização", text: "Texto", source: "Fonte", headers: "Cabeçalhos", sureClear: "Remover todas as mensagens?",
-    id: "Id da mensagem", app: "App",
+    id: "Id da mensagem", app: "App", signature: "Assinatura",
   },
 };
 const CHANNELS = ["email", "slack", "teams", "webhook"];
@@ -106,6 +106,7 @@ function entry(message) {
 async function read() {
   const id = decodeURIComponent(location.hash.slice(1));
   state.chosen = id || null;
+  document.body.classList.toggle("reading", Boolean(id));
   drawList();
   if (!id) return byId("reader").replaceChildren(element("p", { className: "nothing" }, word("choose")));
   const answer = await fetch(`/api/messages/${encodeURIComponent(id)}`);
@@ -122,6 +123,7 @@ function drawMessage(message) {
     return button;
   });
   byId("reader").replaceChildren(
+    element("a", { className: "back", href: "#" }, `← ${word("inbox")}`),
     element("h2", {}, message.title),
     about(message),
     ...(message.refused ? [element("div", { className: "refused" }, `${word("refused")}: ${message.refused}`)] : []),
@@ -145,7 +147,7 @@ function about(message) {
   }
   if (message.headers["webhook-id"]) rows.push(["id", message.headers["webhook-id"]]);
   const terms = rows.flatMap(([name, value]) => [element("dt", {}, word(name)), element("dd", {}, value ?? "")]);
-  const seal = message.verified ? [element("dt", {}, ""), element("dd", {}, ...chips(message))] : [];
+  const seal = message.verified ? [element("dt", {}, word("signature")), element("dd", {}, ...chips(message))] : [];
   return element("dl", { className: "about" }, element("dt", {}, word("received")), element("dd", {}, timeOf(message, true)), ...terms, ...seal);
 }
 

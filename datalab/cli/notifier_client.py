@@ -1,0 +1,57 @@
+"""Calling the notifier of the lab: its address, its pages, and its problems as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from datalab.local.addresses import lab_addresses
+
+
+class NotifierClient:
+    """A few calls over one connection."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        """The answer's JSON; raises ValueError with the notifier's own words, ConnectionError without a notifier."""
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.TransportError as error:
+            where = self._http.base_url
+            raise ConnectionError(f"the notifier does not answer at {where}; `datalab status` shows why") from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        try:
+            detail = answer.json()["detail"]
+        except (ValueError, KeyError, TypeError):
+            detail = answer.reason_phrase
+        raise ValueError(f"{detail} (HTTP {answer.status_code})")
+
+    def every(self, path: str, name: str, limit: int | None = None, **filters: str) -> list[Any]:
+        """The entries of all pages, or the first `limit`."""
+        found: list[Any] = []
+        token: str | None = ""
+        while token is not None and (limit is None or len(found) < limit):
+            params = {**filters, "page_size": str(min(limit or 500, 500))} | ({"page_token": token} if token else {})
+            page = self.call("GET", path, params=params)
+            found += page[name]
+            token = page["next_page_token"]
+        return found[:limit]
+
+
+@contextmanager
+def notifier() -> Iterator[NotifierClient]:
+    """The notifier of DATALAB_HOME's lab, or of NOTIFIER_URL."""
+    with httpx.Client(base_url=lab_addresses().notifier, timeout=15, trust_env=False) as http:
+        yield NotifierClient(http)
+
+
+def segment(text: str) -> str:
+    """The text as one segment of a path."""
+    return quote(text, safe="")

@@ -1,0 +1,98 @@
+"""`datalab rules` and `datalab dlq` against real Kafka and Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.publisher import Publisher, RecordRef
+from datalab.bus.reader import read_events
+from datalab.cli import dlq, rules
+from schemas.codec import encode
+from schemas.envelope import Event
+from tests.integration.bridge.conftest import file_arrived
+
+
+@pytest.fixture
+def in_lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka_bootstrap: str, database_url: str) -> None:
+    """The command line finds the test's parts; there is no bridge."""
+    values = {
+        "DATALAB_HOME": str(tmp_path),
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+        "DATABASE_URL": database_url,
+        "BRIDGE_URL": "http://127.0.0.1:1",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def datalab(*arguments: str) -> Result:
+    app = typer.Typer()
+    rules.register(app)
+    dlq.register(app)
+    return CliRunner().invoke(app, arguments)
+
+
+async def bury(bootstrap: str, event: Event, group: str) -> None:
+    async with Publisher(bootstrap, "test") as publisher:
+        await KafkaDeadLetters(publisher).bury(
+            RecordRef("lab.files", 0, 3), group, "it is the test's fault", encode(event)
+        )
+
+
+async def copies(bootstrap: str, event: Event) -> int:
+    return len([1 async for _, found in read_events(bootstrap, ["lab.files"]) if found.id == event.id])
+
+
+@pytest.mark.usefixtures("in_lab")
+def test_dead_letters_are_listed_shown_and_replayed_once(kafka_bootstrap: str) -> None:
+    event, group = file_arrived("some-files", "ação.csv"), f"g{uuid.uuid4().hex[:8]}"
+    asyncio.run(bury(kafka_bootstrap, event, group))
+    (line,) = datalab("dlq", "list", "--group", group, "--json").stdout.splitlines()
+    letter = json.loads(line)
+    assert (letter["event_id"], letter["topic"], letter["offset"]) == (event.id, "lab.files", 3)
+    assert letter["reason"] == "it is the test's fault"
+    assert letter["reason"] in datalab("dlq", "list", "--group", group).stdout
+
+    shown = json.loads(datalab("dlq", "show", letter["id"]).stdout)
+    assert json.loads(shown["record"]["value"])["name"] == "ação.csv"
+
+    assert "would go to lab.files" in datalab("dlq", "replay", letter["id"], "--dry-run").stdout
+    assert asyncio.run(copies(kafka_bootstrap, event)) == 0
+    assert "replayed to lab.files[" in datalab("dlq", "replay", letter["id"]).stdout
+    assert "was replayed before" in datalab("dlq", "replay", "--all", "--group", group).stdout
+    assert asyncio.run(copies(kafka_bootstrap, event)) == 1
+
+
+@pytest.mark.usefixtures("in_lab")
+def test_replay_wants_to_know_what() -> None:
+    assert datalab("dlq", "replay").exit_code == 2
+    missing = datalab("dlq", "show", "9-999")
+    assert isinstance(missing.exception, LookupError)
+    assert "there is no dead letter 9-999" in str(missing.exception)
+
+
+@pytest.mark.usefixtures("in_lab")
+def test_rules_are_checked_and_explained(kafka_bootstrap: str) -> None:
+    assert "rules are right" in datalab("rules", "check").stdout
+    assert "stocks-file-arrived" in datalab("rules", "list").stdout
+
+    async def publish(event: Event) -> None:
+        async with Publisher(kafka_bootstrap, "test") as publisher:
+            await publisher.publish(event)
+
+    event = file_arrived("no-such-dataset")
+    asyncio.run(publish(event))
+    said = datalab("rules", "explain", event.id)
+    assert "stocks-file-arrived: condition  event.data.dataset == 'stocks' is false" in said.stdout
+    explained = json.loads(datalab("rules", "explain", event.id, "--json").stdout)
+    assert explained["rules"][0]["outcome"] == "condition"
+    assert explained["triggers"] is None
+    assert isinstance(datalab("rules", "explain", "nosuch").exception, LookupError)

@@ -1,0 +1,88 @@
+"""What can never have a run lies in the dead letters with its reason; what comes after it is unharmed."""
+
+from __future__ import annotations
+
+from datalab.bus.publisher import Publisher
+from datalab.store.engine import create_engine, create_sessions
+from schemas.codec import EncodedRecord
+from schemas.envelope import Event
+from services.bridge.dead_letters import DeadLetter, read_dead_letters, replay
+from services.bridge.ledger import Ledger
+from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
+from tests.support.polling import eventually
+
+
+async def letters_of(bootstrap: str, group: str) -> list[DeadLetter]:
+    return [letter for letter in await read_dead_letters(bootstrap) if letter.group == group]
+
+
+async def own_letters(bootstrap: str, group: str, event: Event) -> list[DeadLetter]:
+    return [letter for letter in await letters_of(bootstrap, group) if letter.event_id == event.id]
+
+
+async def test_each_kind_of_poison_has_its_reason_and_harms_no_other_event(
+    bridges: Bridges, prefect: PrefectLab, publisher: Publisher, dataset: str, kafka_bootstrap: str, database_url: str
+) -> None:
+    await prefect.deploy(f"{dataset}/load")
+    here = f"event.data.dataset == '{dataset}' && event.data.name == "
+    rules = [
+        file_rule(dataset, "good") | {"where": here + "'good.csv'"},
+        file_rule(dataset, "bad-template", parameters={"source_path": "{{ event.data.nosuch }}"})
+        | {"where": here + "'template.csv'"},
+        file_rule(dataset, "bad-condition") | {"where": here + "'condition.csv' && event.data.name > 3"},
+        file_rule(dataset, "no-deployment", deployment=f"{dataset}/unknown") | {"where": here + "'unknown.csv'"},
+        file_rule(dataset, "wrong-type", parameters={"source_path": "{{ event.data.size_bytes }}"})
+        | {"where": here + "'type.csv'"},
+    ]
+    names = ["template", "condition", "unknown", "type", "good"]
+    events = {name: file_arrived(dataset, f"{name}.csv") for name in names}
+    async with bridges.running(*rules, bridge_deployment_patience_s=1.0):
+        await publisher.publish_record("lab.files", EncodedRecord(dataset.encode(), b"\xff not json", []))
+        for event in events.values():
+            await publisher.publish(event)
+        await eventually(lambda: prefect.runs_of(events["good"]))
+        found = await eventually(
+            lambda: letters_of(kafka_bootstrap, bridges.group),
+            until=lambda letters: {None, *(events[name].id for name in names[:-1])} <= {e.event_id for e in letters},
+        )
+    reasons = {letter.event_id: letter.reason for letter in found}
+    assert "not a CloudEvent" in reasons[None]
+    assert "rule bad-template" in reasons[events["template"].id]
+    assert "nosuch" in reasons[events["template"].id]
+    assert "rule bad-condition: where: TypeError" in reasons[events["condition"].id]
+    assert f"deployment '{dataset}/unknown' is not registered" in reasons[events["unknown"].id]
+    assert "409" in reasons[events["type"].id]
+    assert "1 is not of type 'string'" in reasons[events["type"].id]
+
+    engine = create_engine(database_url)
+    ledger = Ledger(create_sessions(engine))
+    for name in ("template", "condition", "unknown", "type"):
+        (row,) = await ledger.chain(events[name].id)
+        assert row.status == "dead"
+        assert row.reason
+        assert await prefect.runs_of(events[name]) == []
+    await engine.dispose()
+
+
+async def test_a_dead_letter_is_replayed_once_and_gets_its_run(
+    bridges: Bridges, prefect: PrefectLab, publisher: Publisher, dataset: str, kafka_bootstrap: str, database_url: str
+) -> None:
+    event: Event = file_arrived(dataset)
+    engine = create_engine(database_url)
+    sessions = create_sessions(engine)
+    async with bridges.running(file_rule(dataset), bridge_deployment_patience_s=0.0):
+        await publisher.publish(event)
+        (letter,) = await eventually(lambda: own_letters(kafka_bootstrap, bridges.group, event))
+        await prefect.deploy(f"{dataset}/load")  # the fault is mended
+        place = await replay(letter, publisher, sessions)
+        assert place is not None
+        assert place.startswith("lab.files[")
+        assert await replay(letter, publisher, sessions) is None
+        (run,) = await eventually(lambda: prefect.runs_of(event))
+        (row,) = await eventually(
+            lambda: Ledger(sessions).chain(event.id), until=lambda rows: rows[0].status == "created"
+        )
+    await engine.dispose()
+    assert (row.flow_run_id, row.reason) == (run["id"], None)
+    assert letter.record.headers
+    assert not [name for name, _ in letter.record.headers if name.startswith("dlq_")]

@@ -1,0 +1,172 @@
+"""One event, one run: under repeats, several instances, crashes between the steps, and outages of Prefect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from datalab.bus.publisher import Publisher, RecordRef
+from datalab.store.engine import create_engine, create_sessions
+from services.bridge.decisions import decide, idempotency_key
+from services.bridge.ledger import Ledger
+from services.bridge.rules import Rule, RuleSpec
+from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
+from tests.support.polling import eventually
+
+
+async def test_repeats_to_two_instances_make_one_run(
+    bridges: Bridges, prefect: PrefectLab, publisher: Publisher, dataset: str
+) -> None:
+    await prefect.deploy(f"{dataset}/load")
+    event, last = file_arrived(dataset), file_arrived(dataset, "last.csv")
+    async with bridges.running(file_rule(dataset)), bridges.running(file_rule(dataset)):
+        for _ in range(5):
+            await publisher.publish(event)
+        await publisher.publish(last)  # the same key, so it is handled after all the repeats
+        await eventually(lambda: prefect.runs_of(last))
+    async with bridges.running(file_rule(dataset)):  # and after a restart nothing starts again
+        await publisher.publish(event)
+        await publisher.publish(again := file_arrived(dataset, "again.csv"))
+        await eventually(lambda: prefect.runs_of(again))
+    runs = await prefect.runs_of(event)
+    assert [run["parameters"] for run in runs] == [{"source_path": "file:///landing/a%20b.csv"}]
+    assert set(runs[0]["tags"]) == {
+        f"datalab.event={event.id}",
+        f"datalab.correlation={event.id}",
+        "datalab.rule=files",
+    }
+
+
+async def test_an_instance_that_handles_an_event_at_the_same_time_makes_no_second_run(
+    bridges: Bridges, prefect: PrefectLab, publisher: Publisher, dataset: str
+) -> None:
+    """As after a rebalance, when a slow instance still handles what another one was given: two groups stand for it."""
+    await prefect.deploy(f"{dataset}/load")
+    events = [file_arrived(dataset, f"{n}.csv") for n in range(10)]
+    rule = file_rule(dataset)
+    async with bridges.running(rule), bridges.running(rule, bridge_group=f"{bridges.group}-zombie"):
+        await publisher.publish_many(events)
+        for event in events:
+            await eventually(lambda event=event: prefect.runs_of(event))  # type: ignore[misc]
+    assert [len(await prefect.runs_of(event)) for event in events] == [1] * 10
+
+
+async def test_a_crash_after_the_run_was_created_makes_no_second_run(
+    bridges: Bridges, prefect: PrefectLab, publisher: Publisher, dataset: str, database_url: str
+) -> None:
+    """The run is there; the ledger has no row of it (first event), or one that is still pending (second)."""
+    deployment = await prefect.deploy(f"{dataset}/load")
+    spec = RuleSpec.model_validate(file_rule(dataset))
+    lost, pending = file_arrived(dataset, "lost.csv"), file_arrived(dataset, "pending.csv")
+    created = []
+    for event in (lost, pending):
+        decision = decide(Rule.of(spec, "test"), event)
+        key = idempotency_key(spec.name, spec.run.deployment, event)
+        body = {"idempotency_key": key, "parameters": decision.parameters, "tags": decision.tags}
+        created.append((await prefect.call("POST", f"/deployments/{deployment}/create_flow_run", body))["id"])
+    engine = create_engine(database_url)
+    ledger = Ledger(create_sessions(engine))
+    await ledger.open(decide(Rule.of(spec, "test"), pending), pending, RecordRef("lab.files", 0, 0))
+
+    async with bridges.running(file_rule(dataset)):
+        await publisher.publish_many([lost, pending])
+        rows = await eventually(
+            lambda: ledger.page(size=10, token=None, event_id=None, rule=None, status="created"),
+            until=lambda page: {lost.id, pending.id} <= {row.event_id for row in page[0]},
+        )
+    await engine.dispose()
+    assert {row.event_id: row.flow_run_id for row in rows[0] if row.event_id in (lost.id, pending.id)} == {
+        lost.id: created[0],
+        pending.id: created[1],
+    }
+    assert [len(await prefect.runs_of(event)) for event in (lost, pending)] == [1, 1]
+
+
+async def test_prefect_away_holds_the_offset_and_loses_nothing(
+    bridges: Bridges,
+    prefect: PrefectLab,
+    publisher: Publisher,
+    dataset: str,
+    prefect_api_url: str,
+    kafka_bootstrap: str,
+) -> None:
+    await prefect.deploy(f"{dataset}/load")
+    event = file_arrived(dataset)
+    server = urlsplit(prefect_api_url)
+    async with _door(server.hostname or "", server.port or 0) as door:
+        await door.close()
+        async with bridges.running(file_rule(dataset), prefect_api_url=f"http://127.0.0.1:{door.port}/api") as bridge:
+            ref = await publisher.publish(event)
+            pending = Ledger(create_sessions(engine := create_engine(bridges.settings([]).database_url)))
+            await eventually(
+                lambda: pending.page(size=1, token=None, event_id=event.id, rule=None, status="pending"),
+                until=lambda page: bool(page[0]),
+            )
+            await asyncio.sleep(1.0)  # several attempts fail meanwhile
+            assert await _committed(kafka_bootstrap, bridges.group, ref) <= ref.offset
+            assert await prefect.runs_of(event) == []
+            await door.open()
+            await eventually(lambda: prefect.runs_of(event))
+            await eventually(
+                lambda: _committed(kafka_bootstrap, bridges.group, ref), until=lambda offset: offset > ref.offset
+            )
+            assert bridge.consumer is not None
+            assert await bridge.consumer.check() is None
+        await engine.dispose()
+    assert len(await prefect.runs_of(event)) == 1
+
+
+async def _committed(bootstrap: str, group: str, ref: RecordRef) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(group)
+        return max((o.offset for tp, o in offsets.items() if (tp.topic, tp.partition) == ref[:2]), default=-1)
+    finally:
+        await admin.close()
+
+
+class _Door:
+    """A port that leads to a server while it is open, and refuses connections while it is closed."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target, self.port = (host, port), 0
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._through, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _door(host: str, port: int) -> AsyncIterator[_Door]:
+    door = _Door(host, port)
+    await door.open()
+    try:
+        yield door
+    finally:
+        await door.close()

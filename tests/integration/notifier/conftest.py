@@ -1,0 +1,85 @@
+"""The inbox and the notifier as processes, on the session's broker and the module's database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.notifier.parts import (
+    SECRET,
+    Process,
+    Receiver,
+    free_port,
+    process,
+    scripted_receiver,
+)
+
+StartNotifier = Callable[..., AbstractContextManager[Process]]
+
+
+@pytest.fixture(scope="module")
+def inbox_smtp_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory: pytest.TempPathFactory, inbox_smtp_port: int) -> Iterator[Process]:
+    home, port = tmp_path_factory.mktemp("inbox"), free_port()
+    env = {
+        "DATALAB_HOME": str(home),
+        "INBOX_HTTP_PORT": str(port),
+        "INBOX_SMTP_PORT": str(inbox_smtp_port),
+        "ALERT_WEBHOOK_SECRET": SECRET,
+    }
+    with process("datalab.local.inbox", port, env, home / "inbox.log") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with scripted_receiver() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def start_notifier(
+    tmp_path_factory: pytest.TempPathFactory,
+    kafka_bootstrap: str,
+    database_url: str,
+    inbox: Process,
+    inbox_smtp_port: int,
+    receiver: Receiver,
+) -> StartNotifier:
+    """Starts notifiers that share one group, one database, one inbox; retries and leases are short."""
+    home, group = tmp_path_factory.mktemp("notifier"), f"notifier-{uuid.uuid4().hex[:8]}"
+
+    def start(**env: str) -> AbstractContextManager[Process]:
+        port = free_port()
+        allowed = ",".join(url.removeprefix("http://") for url in (inbox.url, receiver.url))
+        settings = {
+            "DATALAB_HOME": str(home),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+            "DATABASE_URL": database_url,
+            "NOTIFIER_PORT": str(port),
+            "NOTIFIER_GROUP": group,
+            "NOTIFIER_ALLOWED_HOSTS": allowed,
+            "NOTIFIER_RETRY_S": "0.2,0.2,0.2",
+            "NOTIFIER_LEASE_S": "3",
+            "NOTIFIER_DEADLINE_S": "2",
+            "NOTIFIER_POLL_S": "0.2",
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(inbox_smtp_port),
+            "ALERT_EMAIL_TO": "data-team@datalab.example",
+            "SLACK_WEBHOOK_URL": f"{inbox.url}/slack/services/T0/B0/planted-slack-secret",
+            "TEAMS_WEBHOOK_URL": f"{inbox.url}/teams/workflows/planted-teams-secret",
+            "ALERT_WEBHOOK_URL": f"{inbox.url}/webhooks/alerts",
+            "ALERT_WEBHOOK_SECRET": SECRET,
+        }
+        log = Path(home) / f"notifier-{port}.log"
+        return process("services.notifier", port, {**settings, **env}, log)
+
+    return start

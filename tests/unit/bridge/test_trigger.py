@@ -1,0 +1,176 @@
+"""The handler's order of steps and what it makes of refusals, on fakes; the real parts are in the integration tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from datalab.bus.publisher import RecordRef
+from datalab.bus.retry import PermanentError
+from datalab.store.tables.bridge import TriggerRow
+from schemas.envelope import Event
+from services.bridge.app import is_transient
+from services.bridge.decisions import Decision, idempotency_key, trigger_id
+from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
+from services.bridge.prefect_runs import DeploymentMissingError, RunCreator
+from services.bridge.rules import Rule, RuleBook, RuleSpec
+from services.bridge.trigger import TriggerHandler
+
+REF = RecordRef("lab.files", 0, 7)
+EVENT = Event(id="e1", source="/test", type="lab.file.arrived.v1", time=datetime(2026, 1, 1, tzinfo=UTC), data={"n": 1})
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.rows: dict[str, TriggerRow] = {}
+
+    async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]:
+        id_, deployment = trigger_id(decision.rule.name, event), decision.rule.spec.run.deployment
+        new = id_ not in self.rows
+        if new:
+            key = idempotency_key(decision.rule.name, deployment, event)
+            self.rows[id_] = TriggerRow(
+                id=id_, rule=decision.rule.name, event_id=event.id, deployment=deployment, idempotency_key=key,
+                parameters=decision.parameters, tags=decision.tags, status="pending",
+            )  # fmt: skip
+        return self.rows[id_], new
+
+    async def created(self, id_: str, flow_run_id: str) -> bool:
+        self.rows[id_].status, self.rows[id_].flow_run_id = "created", flow_run_id
+        return True
+
+    async def dead(self, id_: str, reason: str) -> bool:
+        self.rows[id_].status, self.rows[id_].reason = "dead", reason
+        return True
+
+
+class Runs:
+    def __init__(self, refuse: dict[str, Exception] | None = None) -> None:
+        self.refuse, self.calls = refuse or {}, list[str]()
+
+    async def create(self, deployment: str, key: str, parameters: dict[str, Any], tags: list[str]) -> str:
+        self.calls.append(key)
+        if deployment in self.refuse:
+            raise self.refuse[deployment]
+        return "run-" + deployment
+
+
+def rule(name: str, deployment: str = "f/d", **run: Any) -> Rule:
+    spec = {"name": name, "on": [EVENT.type], "run": {"deployment": deployment, **run}}
+    return Rule.of(RuleSpec.model_validate(spec), "test")
+
+
+def handler(*rules: Rule, runs: Runs, ledger: Ledger, clock: Clock | None = None) -> TriggerHandler:
+    return TriggerHandler(RuleBook(rules), ledger, runs, clock or Clock(), patience_s=60)
+
+
+async def test_a_repeat_of_a_settled_event_does_not_ask_prefect_again() -> None:
+    runs, ledger = Runs(), Ledger()
+    handle = handler(rule("a"), runs=runs, ledger=ledger).handle
+    await handle(EVENT, REF)
+    await handle(EVENT, REF)
+    assert len(runs.calls) == 1
+    assert [(row.status, row.flow_run_id) for row in ledger.rows.values()] == [("created", "run-f/d")]
+
+
+async def test_an_outage_leaves_the_trigger_pending_and_goes_through() -> None:
+    ledger = Ledger()
+    with pytest.raises(PrefectAwayError):
+        await handler(rule("a"), runs=Runs({"f/d": PrefectAwayError("away")}), ledger=ledger).handle(EVENT, REF)
+    assert [row.status for row in ledger.rows.values()] == ["pending"]
+
+
+async def test_a_refused_rule_does_not_keep_the_next_rule_from_its_run() -> None:
+    ledger, runs = Ledger(), Runs({"f/bad": PrefectRefusedError(409, "n is not text")})
+    broken = rule("broken", parameters={"p": "{{ event.data.nosuch }}"})
+    with pytest.raises(PermanentError, match=r"(?s)rule broken: .*nosuch.*; rule refused: .*409.*n is not text"):
+        await handler(broken, rule("refused", "f/bad"), rule("fine"), runs=runs, ledger=ledger).handle(EVENT, REF)
+    assert {row.rule: row.status for row in ledger.rows.values()} == {
+        "broken": "dead", "refused": "dead", "fine": "created",
+    }  # fmt: skip
+
+
+async def test_an_unknown_deployment_is_waited_for_and_then_given_up() -> None:
+    clock, ledger = Clock(), Ledger()
+    runs = Runs({"f/d": DeploymentMissingError("f/d")})
+    handle = handler(rule("a"), runs=runs, ledger=ledger, clock=clock).handle
+    for _ in range(2):
+        with pytest.raises(DeploymentMissingError) as raised:
+            await handle(EVENT, REF)
+        assert is_transient(raised.value)
+        clock.seconds += 59
+    with pytest.raises(PermanentError, match="'f/d' is not registered in Prefect"):
+        await handle(EVENT, REF)
+
+
+async def test_a_deployment_that_came_back_is_waited_for_anew() -> None:
+    clock, ledger = Clock(), Ledger()
+    runs = Runs({"f/d": DeploymentMissingError("f/d")})
+    handle = handler(rule("a"), runs=runs, ledger=ledger, clock=clock).handle
+    with pytest.raises(DeploymentMissingError):
+        await handle(EVENT, REF)
+    gone, runs.refuse = runs.refuse, {}
+    await handle(EVENT, REF)
+    runs.refuse, clock.seconds = gone, clock.seconds + 100
+    with pytest.raises(DeploymentMissingError):
+        await handle(EVENT.model_copy(update={"id": "e2"}), REF)
+
+
+def prefect(answer: Callable[[httpx.Request], httpx.Response]) -> PrefectHttp:
+    return PrefectHttp(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://prefect/api/")
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429, 408, 401, 403])
+async def test_an_answer_that_is_an_outage_is_tried_for_ever(status: int) -> None:
+    with pytest.raises(PrefectAwayError) as raised:
+        await prefect(lambda _: httpx.Response(status)).get("/x")
+    assert is_transient(raised.value)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+async def test_an_answer_that_is_a_refusal_is_not(status: int) -> None:
+    with pytest.raises(PrefectRefusedError, match="because of this") as raised:
+        await prefect(lambda _: httpx.Response(status, json={"detail": "because\n of this"})).get("/x")
+    assert not is_transient(raised.value)
+
+
+async def test_no_answer_does_not_give_away_the_address() -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(f"no route to {request.url}")
+
+    with pytest.raises(PrefectAwayError) as raised:
+        await prefect(fail).get("/x")
+    assert "prefect/api" not in str(raised.value)
+
+
+async def test_a_deployment_that_was_registered_anew_is_found_at_once() -> None:
+    ids = iter(["old", "new"])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        if path == "/api/deployments/name/a%20flow/d":
+            return httpx.Response(200, json={"id": next(ids)})
+        assert path.startswith("/api/deployments/")
+        return httpx.Response(404 if "/old/" in path else 201, json={"id": "run1"})
+
+    assert await RunCreator(prefect(answer)).create("a flow/d", "key", {}, []) == "run1"
+
+
+async def test_a_name_that_prefect_does_not_know_is_a_missing_deployment() -> None:
+    with pytest.raises(DeploymentMissingError, match="'f/d' is not registered"):
+        await RunCreator(prefect(lambda _: httpx.Response(404, json={"detail": "no"}))).create("f/d", "key", {}, [])

@@ -1,0 +1,198 @@
+"""The HTTP face with a publisher that a test controls: limits, problems, answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from datalab.bus.publisher import RecordRef, RecordRefusedError
+from datalab.runtime.clock import SystemClock
+from datalab.runtime.health import Health
+from datalab.runtime.web import create_app
+from schemas.envelope import Event
+from services.ingest.catalog_api import catalog_router
+from services.ingest.events_api import BATCH_LIMIT, EVENT_LIMIT, events_router
+from services.ingest.intake import Intake
+
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+EVENT = {
+    "specversion": "1.0",
+    "id": "e1",
+    "source": "test",
+    "type": "lab.metric.sampled.v1",
+    "data": {"of": "x", "name": "rows", "value": 1, "unit": "1"},
+}
+
+
+class ScriptedPublisher:
+    """Answers as the test says: an exception is raised, None stands for a record reference."""
+
+    def __init__(self) -> None:
+        self.published: list[Event] = []
+        self.fault: Callable[[Event], Exception | None] = lambda _: None
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def publish(self, event: Event) -> RecordRef:
+        await self.released.wait()
+        if (error := self.fault(event)) is not None:
+            raise error
+        self.published.append(event)
+        return RecordRef("lab.metrics", 0, len(self.published) - 1)
+
+
+@pytest.fixture
+def publisher() -> ScriptedPublisher:
+    return ScriptedPublisher()
+
+
+@pytest.fixture
+def app(publisher: ScriptedPublisher) -> FastAPI:
+    app = create_app("ingest", Health())
+    app.include_router(events_router(Intake(publisher, 3), SystemClock(), 0.5))
+    app.include_router(catalog_router())
+    return app
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert (body["status"], body["instance"]) == (status, "/v1/events")
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 65536 + 1):
+        yield b" " * 65536
+
+
+@pytest.mark.parametrize(("headers", "limit"), [(STRUCTURED, EVENT_LIMIT), (BATCH, BATCH_LIMIT)])
+async def test_a_body_is_counted_as_it_streams_in(http: httpx.AsyncClient, headers: dict[str, str], limit: int) -> None:
+    answer = await http.post("/v1/events", content=chunks(limit), headers=headers)
+
+    assert problem(answer, 413)["limit_bytes"] == limit
+
+
+async def test_a_declared_length_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
+    headers = {**STRUCTURED, "content-length": str(EVENT_LIMIT + 1)}
+    problem(await http.post("/v1/events", content=b"", headers=headers), 413)
+
+
+async def test_a_body_at_the_limit_is_read(http: httpx.AsyncClient) -> None:
+    body = json.dumps(EVENT).encode()
+    answer = await http.post("/v1/events", content=body + b" " * (EVENT_LIMIT - len(body)), headers=STRUCTURED)
+    assert answer.status_code == 202
+
+
+async def test_a_body_that_does_not_come_is_given_up(http: httpx.AsyncClient) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+
+    problem(await http.post("/v1/events", content=stalled(), headers=STRUCTURED), 408)
+
+
+async def test_malformed_json_says_where(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/events", content=b'{"a": }', headers=STRUCTURED)
+    assert "line 1, column 7" in problem(answer, 400)["detail"]
+
+
+@pytest.mark.parametrize("fault", [ConnectionError("no broker at 10.0.0.1:9092"), TimeoutError("late")])
+async def test_kafka_away_is_503_with_a_time_to_come_back(
+    http: httpx.AsyncClient, publisher: ScriptedPublisher, fault: Exception
+) -> None:
+    publisher.fault = lambda _: fault
+    answer = await http.post("/v1/events", json=EVENT, headers=STRUCTURED)
+
+    assert "10.0.0.1" not in problem(answer, 503)["detail"]
+    assert answer.headers["retry-after"] == "5"
+
+
+async def test_a_record_that_kafka_refuses_is_the_senders_to_mend(
+    http: httpx.AsyncClient, publisher: ScriptedPublisher
+) -> None:
+    publisher.fault = lambda _: RecordRefusedError("MessageSizeTooLargeError")
+    problem(await http.post("/v1/events", json=EVENT, headers=STRUCTURED), 413)
+
+
+async def test_more_than_may_wait_for_kafka_is_turned_away_at_once(
+    http: httpx.AsyncClient, publisher: ScriptedPublisher
+) -> None:
+    publisher.released.clear()
+    waiting = [asyncio.create_task(http.post("/v1/events", json=EVENT, headers=STRUCTURED)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+
+    problem(await http.post("/v1/events", json=EVENT, headers=STRUCTURED), 503)
+    publisher.released.set()
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [202, 202, 202]
+    assert (await http.post("/v1/events", json=EVENT, headers=STRUCTURED)).status_code == 202
+
+
+async def test_an_unexpected_fault_is_a_problem_without_its_inside(
+    http: httpx.AsyncClient, publisher: ScriptedPublisher
+) -> None:
+    publisher.fault = lambda _: RuntimeError("password=hunter2")
+    answer = await http.post("/v1/events", json=EVENT, headers=STRUCTURED)
+
+    assert "hunter2" not in json.dumps(problem(answer, 500))
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [([], 202), ([EVENT], 202), ([EVENT, {}], 207), ([{}], 422), ({}, 422), (7, 422), ([{}] * 5001, 413)],
+)
+async def test_a_batch_is_answered_by_what_became_of_it(http: httpx.AsyncClient, body: Any, status: int) -> None:
+    answer = await http.post("/v1/events", json=body, headers=BATCH)
+    assert answer.status_code == status, answer.text
+
+
+async def test_a_batch_half_stored_says_which_half(http: httpx.AsyncClient, publisher: ScriptedPublisher) -> None:
+    publisher.fault = lambda event: ConnectionError("away") if event.id == "e2" else None
+    answer = await http.post("/v1/events", json=[EVENT, {**EVENT, "id": "e2"}], headers=BATCH)
+
+    assert answer.status_code == 207
+    assert answer.headers["retry-after"]
+    assert [(result["id"], result["status"]) for result in answer.json()["results"]] == [("e1", 202), ("e2", 503)]
+
+
+async def test_every_schema_is_served_and_an_unknown_one_lists_the_known(http: httpx.AsyncClient) -> None:
+    listed = (await http.get("/v1/schemas")).json()["schemas"]
+    for entry in listed:
+        answer = await http.get(entry["schema"])
+        assert answer.headers["content-type"] == "application/schema+json"
+        assert answer.json()["type"] == "object"
+    unknown = await http.get("/v1/schemas/lab.nothing.v1")
+    assert unknown.status_code == 404
+    assert set(unknown.json()["known_types"]) == {entry["type"] for entry in listed}
+
+
+async def test_topics_name_their_types(http: httpx.AsyncClient) -> None:
+    topics = {topic["name"]: topic for topic in (await http.get("/v1/topics")).json()["topics"]}
+    assert topics["lab.files"]["types"] == ["lab.file.arrived.v1"]
+    assert topics["lab.dead-letters"]["types"] == []
+
+
+async def test_the_openapi_description_is_served(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    assert set(paths["/v1/events"]["post"]["requestBody"]["content"]) == {
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        "application/json",
+    }

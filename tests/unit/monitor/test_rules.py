@@ -1,0 +1,89 @@
+"""The rule file: the shipped one is valid, and errors name file, rule, field and reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datalab.runtime.settings import PROJECT_ROOT
+from services.monitor.rules import RuleFileError, read_rules
+
+GOOD = """
+rules:
+  - name: data-quality
+    on: [lab.quality.failed.v1]
+    resolved_by: [lab.quality.passed.v1]
+    labels: [dataset]
+    severity: error
+    summary: "{{ data.dataset }}"
+"""
+
+
+def refusal(tmp_path: Path, content: str) -> str:
+    path = tmp_path / "alerts.yaml"
+    path.write_text(content)
+    with pytest.raises(RuleFileError) as caught:
+        read_rules(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_shipped_rules_are_the_three_that_are_documented() -> None:
+    rules = read_rules(PROJECT_ROOT / "config" / "alerts.yaml").rules
+    assert {rule.name: rule.severity for rule in rules} == {
+        "flow-failed": "critical",
+        "data-quality": "error",
+        "resource-unavailable": "warning",
+    }
+
+
+def test_on_is_a_key_and_not_the_boolean_of_old_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.yaml"
+    path.write_text(GOOD)
+    assert read_rules(path).rules[0].on == ("lab.quality.failed.v1",)
+
+
+def test_matching_finds_what_raises_and_what_resolves(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.yaml"
+    path.write_text(GOOD)
+    rules = read_rules(path)
+    assert [len(list(rules.matching(f"lab.quality.{name}.v1"))) for name in ("failed", "passed", "other")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("severity: error", "severity: bad", "rules[0] (data-quality).severity: Input should be 'critical', 'error'"),
+        (
+            "quality.failed.v1",
+            "quality.fail.v1",
+            "unknown event type 'lab.quality.fail.v1'; known: lab.file.arrived.v1",
+        ),
+        ("quality.failed.v1", "alert.firing.v1", "is on lab.alerts, which is not watched"),
+        ("[dataset]", "[datset]", "lab.quality.failed.v1 has no field datset; it has dataset, table"),
+        ("lab.quality.passed.v1", "lab.quality.failed.v1", "cannot both raise and resolve"),
+        ("{{ data.dataset }}", "{{ data.dataset", "template: unexpected end of template"),
+        ("{{ data.dataset }}", "{{ dataset }}", "template: unknown name dataset; known: data, event, labels"),
+        ("severity: error", "severity: error\n    severty: x", "severty: Extra inputs are not permitted"),
+        ("    summary", "    #", "summary: Field required"),
+        ("name: data-quality", "name: Data Quality", "String should match pattern"),
+    ],
+)
+def test_an_error_names_the_rule_the_field_and_the_reason(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert old in GOOD
+    assert reason in refusal(tmp_path, GOOD.replace(old, new))
+
+
+def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert "data-quality: more than one rule of that name" in refusal(tmp_path, GOOD + GOOD.removeprefix("\nrules:\n"))
+
+
+@pytest.mark.parametrize("content", ["", "- a", "rules: [", "rules: 5", "rules: [5]"])
+def test_what_is_no_rule_file_is_refused(tmp_path: Path, content: str) -> None:
+    assert refusal(tmp_path, content)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuleFileError, match="No such file"):
+        read_rules(tmp_path / "none.yaml")
