@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ class Consumer:
     async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         while not stop.is_set():
             batches = await consumer.getmany(timeout_ms=250, max_records=self._batch)
-            self._progress.polled()
+            self._progress.polled(0.0 if batches else _silence_s(consumer))
             await _side_by_side([self._partition(consumer, tp, rs, stop) for tp, rs in batches.items()])
             await self._measure_lag(consumer)
 
@@ -171,6 +172,16 @@ async def _joined(
         yield consumer
     finally:
         await consumer.stop()
+
+
+def _silence_s(consumer: AIOKafkaConsumer) -> float:
+    """Seconds since the broker last answered about any partition of ours; 0 while that cannot be known."""
+    try:
+        answers = [consumer.last_poll_timestamp(tp) for tp in consumer.assignment()]
+    except AssertionError:  # a rebalance took the partition away in between
+        return 0.0
+    known = [answer for answer in answers if answer is not None]
+    return max(0.0, time.time() - max(known) / 1000) if known else 0.0
 
 
 async def _side_by_side(works: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 from datalab.bus.publisher import RecordRef
 
+# A broker answers a waiting fetch at least twice a second.
+_SILENCE_S = 10.0
+
 
 class Progress:
     """Notes what a consumer does and says what it is stuck on. Times are monotonic seconds."""
@@ -17,14 +20,17 @@ class Progress:
         self._polled: float | None = None
         self._lost: str | None = "has not joined its group yet"
         self._handling: dict[RecordRef, float] = {}
+        self._silent_s = 0.0
 
     def joined(self) -> None:
         """The group has given this member its share. That may be nothing: more members than partitions is no fault."""
         self._lost = None
 
-    def polled(self) -> None:
-        """The consumer looked for records."""
+    def polled(self, silent_s: float = 0.0) -> None:
+        """The consumer looked for records. `silent_s` is how long ago the broker last answered: aiokafka hides a
+        broker that is away and tries again for ever."""
         self._polled = time.monotonic()
+        self._silent_s = silent_s
 
     def disconnected(self, reason: str) -> None:
         """The broker is away."""
@@ -47,6 +53,8 @@ class Progress:
         for ref, since in self._handling.items():
             if now - since > self._stall_s:
                 return f"stuck on {ref} for {now - since:.0f} s"
+        if not self._handling and self._silent_s > _SILENCE_S:
+            return f"the broker has not answered for {self._silent_s:.0f} s"
         if not self._handling and self._polled is not None and now - self._polled > self._stall_s:
             return f"no poll for {now - self._polled:.0f} s"
         return None

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def up(
-        detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the lab is ready; it goes on.")] = False,
+        detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
         parts: Annotated[str, typer.Option(help="Only these parts and what they need, separated by commas.")] = "",
     ) -> None:
         """Start the lab: Kafka, Postgres, Prefect, MLflow, Spark and the services.

@@ -31,9 +31,10 @@ class Child:
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as stream:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - the parts' own commands
                 list(command.argv), env=command.environment(env, part), cwd=command.cwd,
-                **account_options(command.user), stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True,
+                **account_options(command.user))
             return cls(process, log, stream.tell())
 
     @property
@@ -51,7 +52,7 @@ class Child:
 
     async def wait(self) -> int:
         """Its exit code, once it has ended."""
-        while (code := self._process.poll()) is None:
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - an exit code has no event
             await asyncio.sleep(_POLL)
         return code
 

@@ -11,6 +11,6 @@ def messages() -> Console:
 
 
 def data() -> Console:
-    """For what was asked for: wide enough for a table, so that a narrow window wraps lines rather than cutting words."""
+    """For what was asked for: wide enough for a table, so that a narrow window wraps lines but cuts no word."""
     console = Console(highlight=False)
     return Console(highlight=False, width=max(console.width, 150))

@@ -46,7 +46,7 @@ def start_in_background(
     if tied_to_us:
         command.append("--until-eof")
     with layout.log("supervisor").open("ab") as log:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=subprocess.PIPE if tied_to_us else subprocess.DEVNULL, stdout=log, stderr=log,
             env={key: value for key, value in environ.items() if key not in (LAB_MARK, PART_MARK)},
             cwd=PROJECT_ROOT, start_new_session=True)

@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the lab. Every finding names the command that mends it; nothing is mended here."""
+"""What this machine has and lacks for the lab. A finding names the command that mends it; nothing is mended here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -55,7 +54,8 @@ def _python(_: Subject) -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] == (3, 11):
         return Finding("python", "ok", found)
-    return Finding("python", "fail", f"{found}, 3.11 is needed", "apt-get install python3.11, then: make setup", fatal=True)
+    mend = "apt-get install python3.11, then: make setup"
+    return Finding("python", "fail", f"{found}, 3.11 is needed", mend, fatal=True)
 
 
 def _packages(_: Subject) -> Finding:
@@ -121,7 +121,8 @@ def _jars(_: Subject) -> Finding:
     cache = JarCache()
     if missing := cache.missing():
         size = sum(jar.size for jar in missing) / 1e6
-        return Finding("jars", "warn", f"{len(missing)} of {len(cache.jars)} to be fetched ({size:.0f} MB)", "datalab fetch")
+        detail = f"{len(missing)} of {len(cache.jars)} to be fetched ({size:.0f} MB)"
+        return Finding("jars", "warn", detail, "datalab fetch")
     return Finding("jars", "ok", f"{len(cache.jars)} verified in {cache.root}")
 
 
@@ -148,7 +149,8 @@ def _locale(subject: Subject) -> Finding:
     locale = next((value for value in values if value), "")
     if "utf" in locale.lower():
         return Finding("locale", "ok", locale)
-    return Finding("locale", "warn", f"{locale or 'none'} is not UTF-8; the lab itself uses C.UTF-8", "export LANG=C.UTF-8")
+    detail = f"{locale or 'none'} is not UTF-8; the lab itself uses C.UTF-8"
+    return Finding("locale", "warn", detail, "export LANG=C.UTF-8")
 
 
 FATAL_CHECKS: tuple[Callable[[Subject], Finding], ...] = (_python, _packages, _java, _writable, _disk)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datalab.local.layout import LabLayout
 from datalab.local.marked import LAB_MARK
+from datalab.local.receivers import receivers
 from datalab.runtime.settings import PROJECT_ROOT
 
 _LOCAL = "127.0.0.1,localhost,::1"
@@ -24,7 +25,7 @@ def lab_environment(
     inherited = os.environ if inherited is None else inherited
     kept = {key: value for key, value in inherited.items() if not _dropped(key)}
     return {**kept, **_places(layout, inherited), **addresses(ports), **_runtime(kept), **_prefect(layout, ports),
-            "DATABASE_URL": database_url, LAB_MARK: layout.lab_id}
+            **receivers(layout, ports, inherited), "DATABASE_URL": database_url, LAB_MARK: layout.lab_id}
 
 
 def _dropped(key: str) -> bool:
@@ -87,4 +88,6 @@ def _prefect(layout: LabLayout, ports: Mapping[str, int]) -> dict[str, str]:
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+        # Parts of one machine are back within seconds; a minute's wait is for what lies beyond a network.
+        "DATALAB_TASK_RETRY_DELAY_S": "5",
     }

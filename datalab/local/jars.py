@@ -98,7 +98,8 @@ class JarCache:
             folder = staging / f"{jar.file_name}.{attempt}"
             try:
                 arrived = download(jar, folder, progress.received)
-            except Exception as error:  # noqa: BLE001 - jgo lets through whatever its HTTP client raises
+            except Exception as error:
+                # jgo lets through whatever its HTTP client raises.
                 reason = f"{type(error).__name__}: {error}"[:200]
             else:
                 if jar.intact(arrived):

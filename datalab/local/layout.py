@@ -60,7 +60,7 @@ class LabLayout:
         wanted = self.home / "postgres" / "socket"
         if len(os.fsencode(wanted)) <= _SOCKET_DIR_LIMIT and _PLAIN_PATH.fullmatch(str(wanted)):
             return wanted
-        for base in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - the last resort for a long TMPDIR
+        for base in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - for a long TMPDIR
             short = base / f"datalab-{os.getuid()}-{self.lab_id[:12]}"
             if len(os.fsencode(short)) <= _SOCKET_DIR_LIMIT and _PLAIN_PATH.fullmatch(str(short)):
                 return short

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from jgo.maven import MavenContext
 
@@ -31,7 +32,7 @@ def lock() -> list[Jar]:
 
 
 def _resolve(context: MavenContext, jar_set: JarSet, coordinates: tuple[str, ...]) -> list[Jar]:
-    chosen = {}
+    chosen: dict[tuple[str, str], Any] = {}
     # One at a time: resolved together, each would impose its managed versions on the other.
     for coordinate in coordinates:
         inputs, transitive = context.resolver.resolve([context.create_dependency(coordinate)])

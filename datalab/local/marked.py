@@ -49,7 +49,7 @@ def carries_mark(pid: int, lab_id: str) -> bool:
 
 
 def end_marked(lab_id: str, *, parts: Collection[str] | None = None, grace: float = 5.0) -> int:
-    """End every process of the lab (or of some parts), politely first, those that are left with SIGKILL; returns how many.
+    """End every process of the lab, or of some parts: politely first, then with SIGKILL. Returns how many.
 
     Postgres goes last, so that nobody loses it while finishing. Looks again until a search finds none, as a process
     may start another while it is being ended.

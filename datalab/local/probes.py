@@ -78,4 +78,5 @@ class SparkProbe:
         # AnalyzePlanRequest: session_id = 1, user_context = 2 {user_id = 1}, spark_version = 10 {}
         user = b"datalab"
         context = b"\x0a" + bytes([len(user)]) + user
-        return b"\x0a" + bytes([len(self._session)]) + self._session + b"\x12" + bytes([len(context)]) + context + b"\x52\x00"
+        session = b"\x0a" + bytes([len(self._session)]) + self._session
+        return session + b"\x12" + bytes([len(context)]) + context + b"\x52\x00"

@@ -1,4 +1,4 @@
-"""How a lab is doing right now: the supervisor's record, joined with what the operating system says of its processes."""
+"""How a lab is doing right now: the supervisor's record, joined with what the system says of its processes."""
 
 from __future__ import annotations
 

@@ -141,13 +141,15 @@ class PartRunner:
     async def _ask(self) -> str | None:
         try:
             return await self.part.ready(self._lab)
-        except Exception as error:  # noqa: BLE001 - a probe that fails in any way is a part that does not answer
+        except Exception as error:
+            # A probe that fails in any way is a part that does not answer.
             return f"{type(error).__name__}: {error}"[:200]
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than the process lives."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and (self._child is None or self._child.exit_code is None):
+        while time.monotonic() < until and (  # noqa: ASYNC110 - an exit code has no event
+                self._child is None or self._child.exit_code is None):
             await asyncio.sleep(0.1)
 
     def _check_alive(self) -> None:

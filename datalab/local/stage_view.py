@@ -31,7 +31,9 @@ class StageView:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -87,5 +89,6 @@ def stage_table(state: LabState) -> Table:
         if taken is None and part.since and part.state == "starting":
             taken = time.time() - part.since
         note = part.reason or (part.url if part.state == "ready" else "") or ""
-        table.add_row(part.name, Text(part.state, _COLOURS.get(part.state, "")), f"{taken:.1f}" if taken else "", Text(note))
+        seconds = f"{taken:.1f}" if taken else ""
+        table.add_row(part.name, Text(part.state, _COLOURS.get(part.state, "")), seconds, Text(note))
     return table

@@ -1,10 +1,11 @@
-"""`python -m datalab.local.supervise`: one lab in this process, until a signal, or the end of standard input, stops it."""
+"""`python -m datalab.local.supervise`: one lab in this process, until a signal or the end of standard input."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -61,7 +62,7 @@ async def _run(
 
 
 def _stop_at_eof(loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
-    if not sys.stdin.buffer.read1(4096):
+    if not os.read(sys.stdin.fileno(), 4096):
         loop.remove_reader(sys.stdin.fileno())
         supervisor.request_stop()
 

@@ -78,7 +78,7 @@ class Supervisor:
         """Wait for a stop or a failure; returns the failure."""
         all_ready = asyncio.create_task(self._note_ready())
         stop = asyncio.create_task(self._stopping.wait())
-        pending: set[asyncio.Task[object]] = {all_ready, stop, *parts}  # type: ignore[arg-type]
+        pending: set[asyncio.Task[object]] = {all_ready, stop, *parts}
         try:
             while not stop.done():
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -118,25 +118,30 @@ class Supervisor:
             self.state.parts[failure.part].reason = failure.reason
         elif failure is not None:
             log.error("supervisor.failed", exc_info=failure)
-            self.state.failure = {"part": "supervisor", "reason": f"{type(failure).__name__}: {failure}", "log_tail": []}
+            reason = f"{type(failure).__name__}: {failure}"
+            self.state.failure = {"part": "supervisor", "reason": reason, "log_tail": []}
         self._save()
 
     async def _keep_watchdog(self) -> None:
         """Have a watchdog at all times; a killed one is replaced."""
         while True:
-            reader, writer = os.pipe()
-            env = {key: value for key, value in os.environ.items() if key not in (LAB_MARK, PART_MARK)}
-            with os.fdopen(reader, "rb") as stdin, self._lab.layout.log("watchdog").open("ab") as output:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "datalab.local.watchdog", self.state.lab_id], stdin=stdin, stdout=output,
-                    stderr=output, cwd=PROJECT_ROOT, env=env, start_new_session=True)
-            self._let_watchdog_go()
-            self._lifeline, self._watchdog = writer, process
+            process = self._start_watchdog()
             self.state.watchdog_pid = process.pid
             self._mark_dirty()
-            while process.poll() is None:
+            while process.poll() is None:  # noqa: ASYNC110 - an exit code has no event
                 await asyncio.sleep(0.25)
             log.warning("watchdog.died", exit_code=process.returncode)
+
+    def _start_watchdog(self) -> subprocess.Popen[bytes]:
+        reader, writer = os.pipe()
+        env = {key: value for key, value in os.environ.items() if key not in (LAB_MARK, PART_MARK)}
+        with os.fdopen(reader, "rb") as stdin, self._lab.layout.log("watchdog").open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "datalab.local.watchdog", self.state.lab_id], stdin=stdin, stdout=output,
+                stderr=output, cwd=PROJECT_ROOT, env=env, start_new_session=True)
+        self._let_watchdog_go()
+        self._lifeline, self._watchdog = writer, process
+        return process
 
     def _let_watchdog_go(self) -> None:
         if self._lifeline is not None:

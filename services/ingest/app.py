@@ -49,7 +49,7 @@ async def build(
         if publisher is None:
             publisher = await stack.enter_async_context(_publisher(settings, health))
         ledger = Ledger(create_sessions(engine))
-        outbox = Outbox(ledger, publisher)
+        outbox = Outbox(ledger, publisher, clock)
         arrivals = _arrivals(settings, ledger, outbox, clock)
         _register_checks(health, engine, arrivals, outbox)
         yield Ingest(

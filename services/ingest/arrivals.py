@@ -10,16 +10,16 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import database_is_down
 from services.ingest.inspection import Arrived, Changed, Refused, Vanished, inspect
-from services.ingest.ledger import Ledger, ledger_path
+from services.ingest.ledger import Ledger, Status, ledger_path
 from services.ingest.listing import Found, list_landing
 from services.ingest.metrics import FILES, FILES_WAITING, SCAN_SECONDS
-from services.ingest.placement import dataset_of
+from services.ingest.recorder import Recorder
 from services.ingest.settling import Settling
 
 log = get_logger(__name__)
@@ -36,6 +36,7 @@ class Arrivals:
     ) -> None:  # fmt: skip
         self._root, self._ledger, self._settling, self._clock, self._added = root, ledger, settling, clock, added
         self._interval_s = interval_s
+        self._recorder = Recorder(ledger)
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._fault: str | None = "the landing directory was not listed yet"
         self._ledger_fault: str | None = None
@@ -112,21 +113,18 @@ class Arrivals:
             case Changed() | Vanished():
                 self._settling.restart(file.path)
                 log.debug("file.restarted", path=ledger_path(file.path), verdict=type(verdict).__name__)
-                return
-            case Refused(reason):
-                await self._refuse(file, reason)
-            case Arrived():
-                status = await self._ledger.add(file.path, file.stamp, verdict)
-                FILES.labels(status).inc()
-                log.info("file.noticed", path=file.path, event_id=verdict.event_id, status=status)
-                self._added()
-        self._settling.done(file.path, file.stamp)
+            case Arrived() | Refused():
+                status = await self._recorder.record(file, verdict)
+                self._settling.done(file.path, file.stamp)
+                self._tell(file, verdict, status)
 
-    async def _refuse(self, file: Found, reason: str) -> None:
-        dataset = dataset_of(PurePath(file.path).relative_to(self._root))
-        await self._ledger.refuse(file.path, file.stamp, dataset, reason)
-        FILES.labels("refused").inc()
-        log.warning("file.refused", path=ledger_path(file.path), reason=reason)
+    def _tell(self, file: Found, verdict: Arrived | Refused, status: Status) -> None:
+        FILES.labels(status).inc()
+        if isinstance(verdict, Refused):
+            log.warning("file.refused", path=ledger_path(file.path), reason=verdict.reason)
+            return
+        log.info("file.noticed", path=file.path, event_id=verdict.event_id, status=status)
+        self._added()
 
     def _note_fault(self, fault: str | None) -> None:
         if fault is not None and fault != self._fault:

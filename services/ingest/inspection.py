@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from schemas.envelope import event_id
@@ -19,7 +20,7 @@ from schemas.files import FileFormat
 from services.ingest.content import HEAD_BYTES, content_fault
 from services.ingest.file_event import modified_at
 from services.ingest.listing import Found, within
-from services.ingest.placement import Placement, place
+from services.ingest.placement import Placement, dataset_of, place
 from services.ingest.settling import Stamp
 
 _CHUNK = 1024 * 1024
@@ -40,6 +41,7 @@ class Refused:
     """A file that will not be taken as it is. `reason` is for people."""
 
     reason: str
+    dataset: str | None
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,21 @@ Verdict = Arrived | Refused | Changed | Vanished
 
 def inspect(found: Found, root: Path, stopping: threading.Event) -> Verdict:
     """Decide about one file. Never raises for what a file can be; ends early when `stopping` is set."""
+    relative = Path(found.path).relative_to(root)
+    refused = partial(Refused, dataset=dataset_of(relative))
     if found.refusal is not None:
-        return Refused(found.refusal)
-    placement = place(Path(found.path).relative_to(root))
+        return refused(found.refusal)
+    placement = place(relative)
     if isinstance(placement, str):
-        return Refused(placement)
+        return refused(placement)
     if fault := _name_fault(found):
-        return Refused(fault)
+        return refused(fault)
     try:
         return _read(found, placement, root, stopping)
     except FileNotFoundError:
         return Vanished()
     except OSError as error:
-        return Refused(f"it cannot be read: {error.strerror or error}; mend that and touch the file")
+        return refused(f"it cannot be read: {error.strerror or error}; mend that and touch the file")
 
 
 def _read(found: Found, placement: Placement, root: Path, stopping: threading.Event) -> Verdict:
@@ -82,7 +86,7 @@ def _read(found: Found, placement: Placement, root: Path, stopping: threading.Ev
         if {_stamp(os.fstat(descriptor)), _stamp(Path(found.path).stat())} != {found.stamp}:
             return Changed()
     if fault:
-        return Refused(fault)
+        return Refused(fault, placement.dataset)
     if digest is None:
         return Vanished()
     return Arrived(placement.dataset, placement.format, digest, event_id(Path(found.path).as_uri(), digest))

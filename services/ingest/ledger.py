@@ -6,18 +6,18 @@ Raises what SQLAlchemy raises; `datalab.store.engine.database_is_down` tells an 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import exists, func, select, tuple_
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 
 from datalab.store.engine import Sessions
 from datalab.store.tables.ingest import FileRow
-from services.ingest.inspection import Arrived
+from services.ingest.inspection import Arrived, Refused
 from services.ingest.listing import Found
-from services.ingest.settling import Stamp
 
 Status = Literal["pending", "published", "duplicate", "refused"]
 _LOOKUP = 1000
@@ -50,28 +50,23 @@ class Ledger:
                 known.update(versions[row.path, row.size_bytes, row.mtime_ns] for row in rows)
         return known
 
-    async def add(self, path: str, stamp: Stamp, arrived: Arrived) -> Status:
-        """Store an arrival, as pending or, if its event exists already, as a duplicate. Returns the row's status."""
-        async with self._sessions.begin() as session:
-            repeated = await session.scalar(
-                select(exists().where(FileRow.event_id == arrived.event_id, FileRow.status != "refused"))
-            )
-            status: Status = "duplicate" if repeated else "pending"
-            values = {
-                "status": status,
-                "dataset": arrived.dataset,
-                "format": arrived.format,
-                "sha256": arrived.sha256,
-                "event_id": arrived.event_id,
-            }
-            await session.execute(_new_row(path, stamp, values))
-        return status
+    async def store(self, decided: Sequence[tuple[Found, Arrived | Refused]]) -> list[Status]:
+        """Store what was decided about files, all or none. Returns each row's status, in the order given.
 
-    async def refuse(self, path: str, stamp: Stamp, dataset: str | None, reason: str) -> None:
-        """Store a refusal with its reason."""
-        values = {"status": "refused", "reason": reason, "dataset": dataset and ledger_path(dataset)}
+        An arrival is pending, or a duplicate if its event exists already. A path may stand here once only.
+        """
+        ids = [verdict.event_id for _, verdict in decided if isinstance(verdict, Arrived)]
         async with self._sessions.begin() as session:
-            await session.execute(_new_row(path, stamp, values))
+            repeated = set(
+                await session.scalars(
+                    select(FileRow.event_id).where(FileRow.event_id.in_(ids), FileRow.status != "refused")
+                )
+            )
+            rows = [_row(file, verdict, repeated) for file, verdict in decided]
+            # Another instance, or we before a crash, may have stored a version already: that row stays.
+            key = ["path", "size_bytes", "mtime_ns"]
+            await session.execute(insert(FileRow).values(rows).on_conflict_do_nothing(index_elements=key))
+        return [row["status"] for row in rows]
 
     @asynccontextmanager
     async def claim_pending(self, limit: int) -> AsyncIterator[list[FileRow]]:
@@ -94,19 +89,30 @@ class Ledger:
             return list(await session.scalars(query))
 
 
-def mark_published(row: FileRow, topic: str, partition: int, offset: int) -> None:
+def mark_published(row: FileRow, topic: str, partition: int, offset: int, at: datetime) -> None:
     """Note on a claimed row where its event is."""
-    row.status, row.topic, row.partition, row.offset = "published", topic, partition, offset
-    row.updated_at = func.now()  # the database's own clock, as for every other time
+    row.status, row.topic, row.partition, row.offset, row.updated_at = "published", topic, partition, offset, at
 
 
-def mark_refused(row: FileRow, reason: str) -> None:
+def mark_refused(row: FileRow, reason: str, at: datetime) -> None:
     """Note on a claimed row that its event cannot be published."""
-    row.status, row.reason = "refused", reason
-    row.updated_at = func.now()
+    row.status, row.reason, row.updated_at = "refused", reason, at
 
 
-def _new_row(path: str, stamp: Stamp, values: Mapping[str, str | None]) -> Insert:
-    row = insert(FileRow).values(path=ledger_path(path), size_bytes=stamp.size_bytes, mtime_ns=stamp.mtime_ns, **values)
-    # Another instance, or we before a crash, may have stored this version already: that row stays.
-    return row.on_conflict_do_nothing(index_elements=["path", "size_bytes", "mtime_ns"])
+def _row(file: Found, verdict: Arrived | Refused, repeated: Collection[str | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "path": ledger_path(file.path),
+        "size_bytes": file.stamp.size_bytes,
+        "mtime_ns": file.stamp.mtime_ns,
+        "dataset": verdict.dataset and ledger_path(verdict.dataset),
+        "format": None,
+        "sha256": None,
+        "event_id": None,
+        "status": "refused",
+        "reason": None,
+    }
+    if isinstance(verdict, Refused):
+        return {**row, "reason": verdict.reason}
+    status: Status = "duplicate" if verdict.event_id in repeated else "pending"
+    facts = {"format": verdict.format, "sha256": verdict.sha256, "event_id": verdict.event_id}
+    return {**row, **facts, "status": status}

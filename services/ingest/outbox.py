@@ -8,6 +8,7 @@ from typing import Protocol
 
 from datalab.bus.publisher import RecordRef, RecordRefusedError
 from datalab.bus.retry import RetryPolicy
+from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import database_is_down
 from datalab.store.tables.ingest import FileRow
@@ -31,9 +32,9 @@ class EventPublisher(Protocol):
 class Outbox:
     """Publishes what the ledger holds as pending, oldest first."""
 
-    def __init__(self, ledger: Ledger, publisher: EventPublisher, retry: RetryPolicy | None = None) -> None:
-        self._ledger, self._publisher = ledger, publisher
-        self._retry = retry or RetryPolicy(first_s=0.5, longest_s=10.0)
+    def __init__(self, ledger: Ledger, publisher: EventPublisher, clock: Clock) -> None:
+        self._ledger, self._publisher, self._clock = ledger, publisher, clock
+        self._retry = RetryPolicy(first_s=0.5, longest_s=10.0)
         self._due = asyncio.Event()
         self._fault: str | None = None
 
@@ -78,10 +79,10 @@ class Outbox:
         try:
             ref = await self._publisher.publish(file_event(row))
         except (RecordRefusedError, ValueError) as error:
-            mark_refused(row, f"its event cannot be published: {_reason(error)}")
+            mark_refused(row, f"its event cannot be published: {_reason(error)}", self._clock.now())
             log.warning("file.unpublishable", path=row.path, event_id=row.event_id, reason=_reason(error))
             return
-        mark_published(row, *ref)
+        mark_published(row, *ref, self._clock.now())
         FILES_PUBLISHED.inc()
         log.info("file.published", path=row.path, dataset=row.dataset, event_id=row.event_id, at=str(ref))
 

@@ -60,7 +60,8 @@ class Effects:
         metrics.DECISIONS.labels(outcome.rule, action).inc()
         if action is not Action.KEEP:
             self._changed()
-        log.info(
+        # Most events change nothing, such as each completed run of a flow that is well.
+        (log.debug if action is Action.KEEP else log.info)(
             "alert.decided",
             action=str(action),
             reason=outcome.decision.reason,

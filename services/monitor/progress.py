@@ -28,6 +28,7 @@ class Progress:
     _answered: float = 0.0
     _joined: bool = False
     _since: float = 0.0
+    _has_ever_joined: bool = False
     _lost: str | None = None
 
     def __post_init__(self) -> None:
@@ -41,7 +42,7 @@ class Progress:
             del self._next[partition]
         for partition, position in positions.items():
             self._next.setdefault(partition, position)
-        self._joined = True
+        self._joined = self._has_ever_joined = True
 
     def knows(self, generation: int) -> bool:
         """Whether the positions of this generation are known."""
@@ -90,9 +91,11 @@ class Progress:
             self._answered = self._since = now
             self._waiting_since = None
             return None
-        if now - self._answered > self.stall_s:
+        # The first time may take long: the whole lab starts at once, or the group waits for a member that died.
+        limit = self.stall_s if self._has_ever_joined else 4 * self.stall_s
+        if now - self._answered > limit:
             return f"the stream's consumer does not answer since {now - self._answered:.0f} s, though Kafka does"
-        if not self._joined and now - self._since > self.stall_s:
+        if not self._joined and now - self._since > limit:
             return f"has not joined its group for {now - self._since:.0f} s"
         return self._standstill(self.stall_s)
 

@@ -24,8 +24,8 @@ from services.monitor.progress import Partition, Progress
 log = get_logger(__name__)
 _TICK_S = 1.0
 _ANSWER_S = 5.0
-_LAST_COMMIT_S = 1.0
-_STOP_S = 3.0
+_LAST_COMMIT_S = 0.5
+_STOP_S = 2.0
 TakeRecord = Callable[[RecordRef, bytes | None, bytes | None, list[tuple[str, bytes]]], Awaitable[None]]
 
 

@@ -22,7 +22,7 @@ from services.notifier.channels.email import EmailChannel, MailServer
 from services.notifier.channels.slack import SlackChannel
 from services.notifier.channels.teams import TeamsChannel
 from services.notifier.channels.webhook import WebhookChannel
-from services.notifier.config import Environment, load_config
+from services.notifier.config import ConfigError, Environment, NotifyConfig, load_config
 from services.notifier.delivery import Channel
 from services.notifier.guard import Guard
 from services.notifier.intake import Intake, subscribed_topics
@@ -44,6 +44,7 @@ class Notifier:
     def __init__(
         self,
         settings: NotifierSettings,
+        config: NotifyConfig,
         environment: Environment,
         sessions: Sessions,
         publisher: Publisher,
@@ -51,7 +52,6 @@ class Notifier:
         guard: Guard,
         clock: Clock,
     ) -> None:
-        config = load_config(settings.datalab_config_dir / "notify.yaml")
         receivers = config.targets(environment)
         finished = asyncio.Event()
         self._settings, self._clock = settings, clock
@@ -111,6 +111,10 @@ class Notifier:
 async def main(stop: asyncio.Event) -> None:
     """Run the notifier until `stop` is set."""
     settings, clock = NotifierSettings(), SystemClock()
+    try:
+        config = load_config(settings.datalab_config_dir / "notify.yaml")
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
     guard = Guard(settings.notifier_allowed_hosts)
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.require_database_url(), pool_size=10)
@@ -120,7 +124,7 @@ async def main(stop: asyncio.Event) -> None:
         )
         outgoing = await stack.enter_async_context(Outgoing(guard, clock, deadline_s=settings.notifier_deadline_s))
         sessions = create_sessions(engine)
-        notifier = Notifier(settings, environment(), sessions, publisher, outgoing, guard, clock)
+        notifier = Notifier(settings, config, environment(), sessions, publisher, outgoing, guard, clock)
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("kafka", notifier.consumer.check)

@@ -17,6 +17,7 @@ from services.notifier import addresses
 from services.notifier.addresses import Address
 
 _PORTS = {"http": 80, "https": 443}
+_RESOLVE_S = 5.0
 
 
 class RefusedError(Exception):
@@ -56,7 +57,8 @@ class Guard:
     async def check(self, url: str) -> None:
         """Raises RefusedError if the URL must not be called as its name resolves now, OSError if it does not."""
         parts = self.check_form(url)
-        await self.resolve(str(parts.hostname), parts.port or _PORTS[parts.scheme])
+        async with asyncio.timeout(_RESOLVE_S):
+            await self.resolve(str(parts.hostname), parts.port or _PORTS[parts.scheme])
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses that may be connected to; raises RefusedError if any answer is refused, OSError if none."""

@@ -75,7 +75,10 @@ class Notifier:
     async def subscribe(self, name: str, url: str, event_types: list[str]) -> str:
         """Create or find the subscription and return a secret that is valid from now on."""
         body = {"name": name, "url": url, "event_types": event_types}
-        created = (await self._client.post(f"{self._url}/v1/subscriptions", json=body)).raise_for_status().json()
+        answer = await self._client.post(f"{self._url}/v1/subscriptions", json=body)
+        if not answer.is_success:
+            raise ConnectionError(f"the notifier refused the demonstration's subscription: {answer.text[:300]}")
+        created = answer.json()
         if secret := created.get("secret"):
             return cast(str, secret)
         # It was there already, and a secret is shown only once: take a new one.

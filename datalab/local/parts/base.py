@@ -11,7 +11,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 from datalab.local.jars import JarCache
 from datalab.local.java import Java
@@ -39,7 +40,7 @@ class Lab:
 
 @dataclass(frozen=True)
 class Command:
-    """A process to start. `user` is an account's name, or None for one's own; an `env` value of None takes a name away."""
+    """A process to start. `user` is an account's name, or None for one's own. An `env` value of None removes a name."""
 
     argv: Sequence[str]
     env: Mapping[str, str | None] = field(default_factory=dict, repr=False)
@@ -59,18 +60,18 @@ class PartError(RuntimeError):
 class Part:
     """One part of the lab. Subclasses override what differs."""
 
-    name: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
+    name: str
+    needs: tuple[str, ...] = ()
     # Name of the port in `Lab.ports` -> the wanted number.
-    ports: ClassVar[Mapping[str, int]] = {}
+    ports: Mapping[str, int] = MappingProxyType({})
     # Runs to its end with exit code 0 rather than being kept alive.
-    one_shot: ClassVar[bool] = False
-    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    stop_seconds: ClassVar[float] = 8.0
+    one_shot: bool = False
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 8.0
     # Whether processes that it started go on when it dies, as the flow runs of a worker do.
-    children_outlive_it: ClassVar[bool] = False
+    children_outlive_it: bool = False
     # How long it may answer badly, while alive, before it is restarted.
-    unhealthy_seconds: ClassVar[float] = 90.0
+    unhealthy_seconds: float = 90.0
 
     async def prepare(self, lab: Lab) -> None:
         """What must be on disk before the process starts. Idempotent; runs before every start."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from pathlib import Path
+from types import MappingProxyType
 
 from datalab.bus.topics import broker_ready
 from datalab.local.files import write_atomically
@@ -42,7 +43,7 @@ _JVM = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-
 
 class Kafka(Part):
     name = "kafka"
-    ports = {"kafka": 9092, "kafka-controller": 29093}
+    ports = MappingProxyType({"kafka": 9092, "kafka-controller": 29093})
     stop_seconds = 10.0
 
     async def prepare(self, lab: Lab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import MappingProxyType
 from urllib.parse import quote
 
 from datalab.local.parts.base import Command, Lab, Part
@@ -13,7 +14,7 @@ class MLflow(Part):
     """Its web application run directly: `mlflow server` would load MLflow twice and add seven job processes."""
 
     name = "mlflow"
-    ports = {"mlflow": 5000}
+    ports = MappingProxyType({"mlflow": 5000})
 
     async def prepare(self, lab: Lab) -> None:
         (lab.layout.home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)

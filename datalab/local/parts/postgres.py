@@ -134,7 +134,8 @@ def _account(home: Path) -> str | None:
             return name
     adder = shutil.which("useradd") or "/usr/sbin/useradd"
     try:
-        subprocess.run([adder, "--system", "--no-create-home", _ACCOUNTS[0]], check=True, capture_output=True)
+        subprocess.run([adder, "--system", "--no-create-home", _ACCOUNTS[0]], check=True,  # noqa: S603
+                       capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return "nobody"
     return _ACCOUNTS[0]

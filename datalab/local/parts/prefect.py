@@ -1,9 +1,10 @@
-"""Prefect: the API server on Postgres, and the process workers of its two pools. Deployments are a stage of their own."""
+"""Prefect: the API server on Postgres, and the process workers of its two pools. Deployments are another stage."""
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import httpx
 
@@ -19,14 +20,15 @@ class PrefectServer(Part):
 
     name = "prefect"
     needs = ("postgres",)
-    ports = {"prefect": 4200}
+    ports = MappingProxyType({"prefect": 4200})
     stop_seconds = 10.0
 
     def command(self, lab: Lab) -> Command:
         port = str(lab.ports["prefect"])
         return Command(
-            [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1",
-             "--port", port, "--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3", "--log-level", "warning"],
+            [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app",
+             "--host", "127.0.0.1", "--port", port, "--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3",
+             "--log-level", "warning"],
             env={
                 "PREFECT__SERVER_FINAL": "1",
                 "PREFECT_SERVER_API_HOST": "127.0.0.1",
@@ -63,7 +65,7 @@ class PrefectWorker(Part):
     stop_seconds = 10.0
 
     def __init__(self, name: str, pool: str) -> None:
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self._pool = pool
         self._started = datetime.now(UTC)
 

@@ -13,9 +13,9 @@ class HttpPart(Part):
     """A process of this project that serves HTTP on its first port."""
 
     def __init__(self, name: str, module: str, ports: Mapping[str, int], needs: tuple[str, ...]) -> None:
-        self.name = name  # type: ignore[misc]
-        self.ports = ports  # type: ignore[misc]
-        self.needs = needs  # type: ignore[misc]
+        self.name = name
+        self.ports = ports
+        self.needs = needs
         self._module = module
 
     def command(self, lab: Lab) -> Command:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 from datalab.local.parts.base import Command, Lab, Part, PartError
 from datalab.local.probes import SparkProbe
@@ -14,7 +15,7 @@ _SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 class SparkConnect(Part):
     name = "spark"
-    ports = {"spark": 15002}
+    ports = MappingProxyType({"spark": 15002})
     stop_seconds = 12.0
     # A large job may keep the JVM from answering for a while.
     unhealthy_seconds = 180.0
@@ -30,8 +31,8 @@ class SparkConnect(Part):
         home, spark_home = lab.layout.home / "spark", _spark_home()
         options = [word for key, value in self._conf(lab).items() for word in ("--conf", f"{key}={value}")]
         return Command(
-            [str(spark_home / "bin" / "spark-submit"), "--class", _SERVER, "--master", "local[2]", "--driver-memory", "1g",
-             "--driver-java-options", _jvm_options(home), *options,
+            [str(spark_home / "bin" / "spark-submit"), "--class", _SERVER, "--master", "local[2]",
+             "--driver-memory", "1g", "--driver-java-options", _jvm_options(home), *options,
              "--jars", ",".join(map(str, lab.jars.paths("delta"))), "spark-internal"],
             env={
                 "SPARK_HOME": str(spark_home),

@@ -16,6 +16,7 @@ from datalab.store.engine import create_engine, create_sessions
 from schemas.envelope import event_id
 from services.ingest.inspection import Arrived
 from services.ingest.ledger import Ledger
+from services.ingest.listing import Found
 from services.ingest.settling import Stamp
 from tests.support.polling import eventually
 
@@ -207,7 +208,8 @@ async def test_a_row_left_pending_by_a_crash_is_published_under_its_id(
     engine = create_engine(database_url)
     ledger = Ledger(create_sessions(engine))
     stamp = Stamp(status.st_size, status.st_mtime_ns)
-    assert await ledger.add(str(path), stamp, Arrived("stocks", "csv", digest, identity)) == "pending"
+    arrived = Arrived("stocks", "csv", digest, identity)
+    assert await ledger.store([(Found(str(path), stamp), arrived)]) == ["pending"]
     await engine.dispose()
 
     async with start_ingest() as ingest:

@@ -183,7 +183,7 @@ def test_a_part_that_cannot_start_fails_the_start_with_its_last_words(tmp_path: 
 
     assert caught.value.state is not None
     assert caught.value.state.failure is not None
-    assert any("FATAL" in line for line in caught.value.state.failure["log_tail"])
+    assert any("could not access the server configuration" in line for line in caught.value.state.failure["log_tail"])
     assert supervisor.wait(timeout=30) == 1
     assert find_marked(layout.lab_id) == []
 

@@ -109,7 +109,7 @@ async def test_a_stream_that_stands_still_ends_with_a_reason(tmp_path: Path, kaf
             topics=["lab.quality"],
             folder=tmp_path,
             take=take,
-            progress=Progress(2.0, time.monotonic),
+            progress=Progress(5.0, time.monotonic),
             broker_answers=broker_answers,
         )
         running = asyncio.create_task(stream.run(asyncio.Event()))

@@ -21,12 +21,12 @@ from tests.integration.notifier.parts import (
 StartNotifier = Callable[..., AbstractContextManager[Process]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def inbox_smtp_port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def inbox(tmp_path_factory: pytest.TempPathFactory, inbox_smtp_port: int) -> Iterator[Process]:
     home, port = tmp_path_factory.mktemp("inbox"), free_port()
     env = {
@@ -39,7 +39,7 @@ def inbox(tmp_path_factory: pytest.TempPathFactory, inbox_smtp_port: int) -> Ite
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def receiver() -> Iterator[Receiver]:
     with scripted_receiver() as started:
         yield started
@@ -71,6 +71,7 @@ def start_notifier(
             "NOTIFIER_LEASE_S": "3",
             "NOTIFIER_DEADLINE_S": "2",
             "NOTIFIER_POLL_S": "0.2",
+            "NOTIFIER_SLOTS": "10",
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(inbox_smtp_port),
             "ALERT_EMAIL_TO": "data-team@datalab.example",

@@ -1,7 +1,8 @@
-"""Receivers that fail and processes that are killed: every delivery still ends in a named state, and the books balance."""
+"""Receivers that fail and processes that are killed: every delivery ends in a named state, and the books balance."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 from schemas.datasets import DatasetUpdated
 from schemas.envelope import Event, new_event
 from tests.integration.notifier.conftest import StartNotifier
-from tests.integration.notifier.parts import Process, Receiver, publish, until
+from tests.integration.notifier.parts import Process, Receiver, alert, publish, until
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,38 @@ def test_rotation_signs_with_both_secrets(notifier: Process, receiver: Receiver)
     for secret in (created["secret"], rotated["secret"]):
         Webhook(secret).verify(request.body, request.headers)
     remove(notifier, created)
+
+
+def test_a_resolution_never_overtakes_its_alert(notifier: Process, receiver: Receiver, kafka_bootstrap: str) -> None:
+    """The firing event fails twice; the resolution is due meanwhile and has to wait for it."""
+    receiver.script["/ordered"] = [500, 500, 200]
+    subscription = subscribe(notifier, f"{receiver.url}/ordered", ["lab.alert.*"])
+    fingerprint = f"fp-{uuid.uuid4().hex[:8]}"
+    events = [new_event(alert(fingerprint, resolved=r), source="test/monitor") for r in (False, True)]
+    for event in events:
+        publish(kafka_bootstrap, event)
+    ended(notifier, subscription_id=subscription["id"], event_id=events[1].id)
+    assert [json.loads(r.body)["id"] for r in receiver.at("/ordered")] == [events[0].id] * 3 + [events[1].id]
+    remove(notifier, subscription)
+
+
+def test_outcomes_can_be_subscribed_to_without_an_echo(
+    notifier: Process, receiver: Receiver, kafka_bootstrap: str, wanted: Event
+) -> None:
+    listener = subscribe(notifier, f"{receiver.url}/outcomes", ["lab.notification.*"])
+    subscription = only(notifier, receiver, "/reported", [200])
+    publish(kafka_bootstrap, wanted)
+    delivery = ended(notifier, subscription_id=subscription["id"])
+    report = ended(notifier, subscription_id=listener["id"])
+    assert report["status"] == "delivered"
+    assert [json.loads(r.body)["data"]["delivery_id"] for r in receiver.at("/outcomes")] == [delivery["id"]]
+    # The next outcome comes through the same topic, so an echo of the first would have arrived before it.
+    publish(kafka_bootstrap, updated("stocks-after"))
+    until(lambda: len(receiver.at("/outcomes")) >= 2, what="the next outcome")
+    about = [json.loads(r.body)["data"]["event_id"] for r in receiver.at("/outcomes")]
+    assert report["event_id"] not in about
+    remove(notifier, listener)
+    remove(notifier, subscription)
 
 
 def test_two_instances_share_the_work_and_send_once(

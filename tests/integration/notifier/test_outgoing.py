@@ -19,6 +19,10 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 
 
+def client(allowed: str) -> Outgoing:
+    return Outgoing(Guard({allowed}), SystemClock(), deadline_s=5)
+
+
 @asynccontextmanager
 async def server(script: Script) -> AsyncIterator[tuple[int, list[bytes]]]:
     """A socket that reads a request's head and then does as the script says."""
@@ -87,11 +91,10 @@ async def redirect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     ],
 )
 async def test_answers_on_the_wire(script: Script, delivered: bool, reason: str | None, permanent: bool) -> None:
-    async with server(script) as (port, _):
-        async with Outgoing(Guard({f"127.0.0.1:{port}"}), SystemClock(), deadline_s=5) as outgoing:
-            began = time.monotonic()
-            result = await outgoing.post(f"http://127.0.0.1:{port}/planted-secret", b"{}", {})
-            assert time.monotonic() - began < 4
+    async with server(script) as (port, _), client(f"127.0.0.1:{port}") as outgoing:
+        began = time.monotonic()
+        result = await outgoing.post(f"http://127.0.0.1:{port}/planted-secret", b"{}", {})
+        assert time.monotonic() - began < 4
     assert (result.delivered, result.permanent) == (delivered, permanent)
     assert (result.reason or "").startswith(reason or "")
     assert "planted-secret" not in str(result)
@@ -101,7 +104,7 @@ async def test_nobody_listens() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        async with Outgoing(Guard({f"127.0.0.1:{port}"}), SystemClock()) as outgoing:
+        async with client(f"127.0.0.1:{port}") as outgoing:
             result = await outgoing.post(f"http://127.0.0.1:{port}/x", b"{}", {})
     assert (result.delivered, result.permanent) == (False, False)
     assert (result.reason or "").startswith("connection failed")
@@ -123,17 +126,16 @@ async def test_the_checked_address_is_called_under_the_name_and_no_proxy(monkeyp
 
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with server(answer) as (port, heads):
-        async with Outgoing(Guard({f"hook.example:{port}"}), SystemClock()) as outgoing:
-            original = asyncio.BaseEventLoop.getaddrinfo
+    original = asyncio.BaseEventLoop.getaddrinfo
 
-            async def only_the_name(loop: Any, host: Any, port: Any, **more: Any) -> list[Any]:
-                if host == "hook.example":
-                    return await getaddrinfo(loop, host, port, **more)
-                return list(await original(loop, host, port, **more))
+    async def only_the_name(loop: Any, host: Any, port: Any, **more: Any) -> list[Any]:
+        if host == "hook.example":
+            return await getaddrinfo(loop, host, port, **more)
+        return list(await original(loop, host, port, **more))
 
-            monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", only_the_name)
-            result = await outgoing.post(f"http://hook.example:{port}/x", b"{}", {})
+    async with server(answer) as (port, heads), client(f"hook.example:{port}") as outgoing:
+        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", only_the_name)
+        result = await outgoing.post(f"http://hook.example:{port}/x", b"{}", {})
     assert result.delivered
     assert asked == ["hook.example"]
     assert f"Host: hook.example:{port}".encode() in heads[0]

@@ -72,3 +72,13 @@ def test_a_record_that_takes_too_long_is_named(clock: MovableTime) -> None:
         assert tracked.stalled() == "stuck on lab.files[0]@7 for 61 s"
     tracked.polled()
     assert tracked.stalled() is None
+
+
+def test_a_broker_that_falls_silent_is_said_until_it_answers(clock: MovableTime) -> None:
+    tracked = running(clock)
+    tracked.polled(silent_s=9)
+    assert tracked.stalled() is None
+    tracked.polled(silent_s=12)
+    assert tracked.stalled() == "the broker has not answered for 12 s"
+    tracked.polled()
+    assert tracked.stalled() is None

@@ -99,7 +99,7 @@ def test_an_unreadable_file_is_refused(path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(inspection.os, "open", forbidden)
 
     verdict = inspect(found, path.parent.parent, threading.Event())
-    assert verdict == Refused("it cannot be read: Permission denied; mend that and touch the file")
+    assert verdict == Refused("it cannot be read: Permission denied; mend that and touch the file", "stocks")
 
 
 def test_a_link_that_is_turned_outwards_after_the_listing_is_not_followed(path: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from datalab.local.environment import lab_environment
 from datalab.local.layout import LabLayout
 from datalab.local.marked import LAB_MARK
 
-PORTS = {"kafka": 19092, "prefect": 14200, "mlflow": 15000, "spark": 25002, "ingest": 18081, "inbox": 18025}
+PORTS = {"kafka": 19092, "prefect": 14200, "mlflow": 15000, "spark": 25002, "ingest": 18081, "inbox": 18025,
+         "inbox-smtp": 11025}
 
 
 def environment(tmp_path: Path, **inherited: str) -> dict[str, str]:
@@ -28,8 +29,8 @@ def test_addresses_follow_the_ports(tmp_path: Path) -> None:
 
 
 def test_what_the_shell_says_of_another_prefect_or_spark_does_not_reach_the_lab(tmp_path: Path) -> None:
-    env = environment(tmp_path, PREFECT_API_KEY="secret", PREFECT_API_URL="https://elsewhere/api", SPARK_HOME="/opt/spark",
-                      PREFECT_PROFILE="cloud", JAVA_TOOL_OPTIONS="-Dx", KEPT="yes")
+    env = environment(tmp_path, PREFECT_API_KEY="secret", PREFECT_API_URL="https://elsewhere/api",
+                      SPARK_HOME="/opt/spark", PREFECT_PROFILE="cloud", JAVA_TOOL_OPTIONS="-Dx", KEPT="yes")
 
     assert "PREFECT_API_KEY" not in env
     assert "PREFECT_PROFILE" not in env
@@ -61,3 +62,17 @@ def test_databases_beside_ours_are_named_after_it() -> None:
     assert sibling(url, "prefect") == "postgresql+asyncpg://postgres@/prefect?host=/run/x"
     assert database_of(sibling(with_database(url, "test 1"), "prefect")) == "test 1_prefect"
     assert database_of(url) == "datalab"
+
+
+def test_messages_go_to_the_inbox_unless_the_user_named_a_receiver(tmp_path: Path) -> None:
+    layout = LabLayout.at(tmp_path)
+    ports = {"inbox": 8025, "inbox-smtp": 1025}
+    ours = lab_environment(layout, ports, "", {})
+    assert ours["SLACK_WEBHOOK_URL"].startswith("http://127.0.0.1:8025/")
+    assert ours["SMTP_PORT"] == "1025"
+    theirs = {"SLACK_WEBHOOK_URL": "https://slack.example/x", "SMTP_HOST": "mail.example"}
+    mixed = lab_environment(layout, ports, "", theirs)
+    assert mixed["SLACK_WEBHOOK_URL"] == "https://slack.example/x"
+    assert (mixed["SMTP_HOST"], "SMTP_PORT" in mixed) == ("mail.example", False)
+    assert mixed["ALERT_WEBHOOK_SECRET"] == ours["ALERT_WEBHOOK_SECRET"]
+    assert (tmp_path / "alert-webhook.secret").stat().st_mode & 0o077 == 0

@@ -79,8 +79,8 @@ def test_the_lock_is_held_once_and_names_its_holder(tmp_path: Path) -> None:
 
 def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "lab.lock"
-    code = "import sys; from pathlib import Path; from datalab.local.state import LabLock;" \
-           "assert LabLock(Path(sys.argv[1])).acquire(); import os; os.kill(os.getpid(), 9)"
+    code = ("import os, sys; from pathlib import Path; from datalab.local.state import LabLock; "
+            "assert LabLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)")
     subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=30)
 
     assert path.read_text().isdigit()
