@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,14 +108,25 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    held: Counter[str] = field(default_factory=Counter)
+    peaks: Counter[str] = field(default_factory=Counter)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.requests.append(Received(request.path, dict(request.headers), await request.read()))
         steps = self.script.get(request.path, [200])
         status = steps.pop(0) if len(steps) > 1 else steps[0]
         if status is None:
-            await self.closing.wait()
+            await self.hang(request.path)
         return web.Response(status=status or 200, text="as told", headers=self.headers)
+
+    async def hang(self, path: str) -> None:
+        """Hold the request until its client gives up; `peaks` keeps how many were held at once."""
+        self.held[path] += 1
+        self.peaks[path] = max(self.peaks[path], self.held[path])
+        try:
+            await self.closing.wait()
+        finally:
+            self.held[path] -= 1
 
     def at(self, path: str) -> list[Received]:
         return [request for request in self.requests if request.path == path]
@@ -133,7 +145,7 @@ def scripted_receiver() -> Iterator[Receiver]:
     async def serve() -> None:
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", receiver.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         up.set()

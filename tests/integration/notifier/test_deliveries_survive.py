@@ -125,6 +125,8 @@ def test_a_hanging_receiver_delays_nobody_else(
     assert waiting, "the hanging receiver's deliveries must still be under way when the healthy one has all"
     until(lambda: any(d["reason"] for d in pending(notifier, hanging)), what="a recorded failure")
     assert {d["reason"] for d in pending(notifier, hanging)} <= {None, "no answer within 2 s"}
+    # Of the process's 10 places the hanging one may hold 4, and a claim that came meanwhile.
+    assert 1 <= receiver.peaks["/hangs"] <= 7
     remove(notifier, hanging)
     assert notifier.get("/v1/deliveries", status="pending", target=hanging["name"])["deliveries"] == []
     remove(notifier, healthy)
