@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from datalab.bus.publisher import Publisher, RecordRef
+from datalab.bus.publisher import Publisher, RecordRef, RecordRefusedError
 from schemas.catalog import DEAD_LETTERS
 from schemas.codec import EncodedRecord
 
@@ -28,6 +28,14 @@ class KafkaDeadLetters:
 
     async def bury(self, origin: RecordRef, group: str, reason: str, record: EncodedRecord) -> None:
         """Publish the record with `dlq_*` headers: topic, partition, offset, group, reason, at."""
+        try:
+            await self._publish(origin, group, reason, record)
+        except RecordRefusedError as error:
+            # With its reason it no longer fits into a record; the original stays where it is until retention.
+            left = f"{reason[:1500]}; its {len(record.value)} bytes are left at {origin}: {error}"
+            await self._publish(origin, group, left, EncodedRecord(None, b"", []))
+
+    async def _publish(self, origin: RecordRef, group: str, reason: str, record: EncodedRecord) -> None:
         about = {
             "topic": origin.topic,
             "partition": origin.partition,

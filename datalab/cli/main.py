@@ -29,9 +29,11 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Console entry. A missing part of the lab is one line, not a traceback."""
+    import httpx
+
     try:
         build_app()()
-    except (ConnectionError, ValueError, LookupError) as error:
+    except (ConnectionError, TimeoutError, ValueError, LookupError, httpx.HTTPError) as error:
         sys.stderr.write(f"datalab: {error}\n")
         sys.exit(1)
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
 
+from datalab.local.class_archive import JVM_PARTS, RECORDING_STOP_SECONDS, ClassArchives
 from datalab.local.environment import lab_environment
 from datalab.local.jars import JarCache
 from datalab.local.java import JavaMissingError, find_java
@@ -18,8 +19,6 @@ from datalab.local.plan import all_parts, select, wanted_ports
 from datalab.local.ports import PortBook
 from datalab.local.state import LabState
 from datalab.runtime.settings import PROJECT_ROOT
-
-_JVM_PARTS = {"kafka", "spark"}
 
 
 def configuration(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -54,9 +53,13 @@ def assemble(
     try:
         java = find_java(dict(environ))
     except JavaMissingError:
-        if _JVM_PARTS & {part.name for part in parts}:
+        if any(part.name in JVM_PARTS for part in parts):
             raise
         java = None
     state = LabState(layout.lab_id, str(layout.home))
     state.moved_ports = {name: [wanted[name], port] for name, port in ports.items() if port != wanted[name]}
-    return Lab(layout, ports, env, database_url, JarCache(), java), parts, state
+    archives = ClassArchives.of(java, environ) if java else None
+    if archives and archives.recording:
+        for part in parts:
+            part.stop_seconds = RECORDING_STOP_SECONDS
+    return Lab(layout, ports, env, database_url, JarCache(), java, archives), parts, state

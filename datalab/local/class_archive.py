@@ -1,111 +1,111 @@
-"""Archives of loaded Java classes (CDS), which halve the time and work of starting Kafka and Spark.
+"""Archives of loaded Java classes (CDS), which halve the work of starting Kafka and Spark.
 
-Made once by `datalab fetch`, from a short trial start; a lab without them only starts more slowly. Java itself refuses
-an archive that does not fit its class path or version, and then goes on without.
+`datalab fetch` makes them once, from a trial start under a supervisor; a lab without them only starts more slowly.
+Java itself refuses an archive that does not fit its class path or version, and goes on without.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import os
+import random
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from datalab.local.child import Child
 from datalab.local.jar_lock import LOCK_FILE, sha256_of
 from datalab.local.java import Java
 from datalab.local.layout import LabLayout, cache_dir
-from datalab.local.parts.base import Lab, Part
-from datalab.local.ports import PortBook
 
-_START_SECONDS, _WRITE_SECONDS = 120.0, 90.0
+JVM_PARTS = ("kafka", "spark")
+# Tells a supervisor that this is a trial start: each JVM writes its archive when it ends, and is given time for it.
+RECORD = "DATALAB_RECORD_CLASSES"
+RECORDING_STOP_SECONDS = 90.0
+_TRIAL_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
 class ClassArchives:
-    """Where the archives of one installation lie. While `recording`, a part's JVM writes its archive as it ends."""
+    """Where the archives of one installation lie, and the JVM options that use or write them."""
 
     folder: Path
     recording: bool = False
 
     @classmethod
-    def of(cls, java: Java) -> ClassArchives:
+    def of(cls, java: Java, environ: Mapping[str, str]) -> ClassArchives:
         """Another Java, other jars or another installation have other archives."""
-        facts = (str(java.executable), _java_release(java), sha256_of(LOCK_FILE), version("pyspark"), sys.prefix)
-        return cls(cache_dir() / "classes" / hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16])
+        facts = (str(java.executable), _release(java), sha256_of(LOCK_FILE), version("pyspark"), sys.prefix)
+        key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+        return cls(cache_dir() / "classes" / key, recording=bool(environ.get(RECORD)))
 
-    def path(self, part: str) -> Path:
-        return self.folder / f"{part}.jsa"
+    def missing(self) -> list[str]:
+        """The parts that have no archive."""
+        return [part for part in JVM_PARTS if not self._kept(part).exists()]
 
     def options(self, part: str) -> list[str]:
-        """The JVM options for a part."""
         if self.recording:
             return [f"-XX:ArchiveClassesAtExit={self._new(part)}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"]
-        if self.path(part).exists():
-            return [f"-XX:SharedArchiveFile={self.path(part)}", "-Xshare:auto", "-Xlog:cds=off"]
+        if self._kept(part).exists():
+            return [f"-XX:SharedArchiveFile={self._kept(part)}", "-Xshare:auto", "-Xlog:cds=off"]
         return []
 
-    async def record(self, part: Part, lab: Lab) -> bool:
-        """Start the part once, ask it what its probe asks, end it, and keep what it wrote; False if it wrote nothing."""
+    def prepare(self) -> None:
+        """Make room for new archives."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._new(part.name).unlink(missing_ok=True)
-        await part.prepare(lab)
-        command = replace(lab, archives=replace(self, recording=True))
-        trial = part.command(command)
-        if trial is None:
-            return False
-        child = Child.start(part.name, trial, lab.env, lab.layout.log(part.name))
-        try:
-            await asyncio.wait_for(_answering(part, lab, child), _START_SECONDS)
-        finally:
-            code = await child.stop(signal.SIGTERM, _WRITE_SECONDS)
-        if code == -signal.SIGKILL or not self._new(part.name).exists():
-            return False
-        self._new(part.name).replace(self.path(part.name))
-        return True
+        for part in JVM_PARTS:
+            self._new(part).unlink(missing_ok=True)
+
+    def keep(self, parts: Sequence[str]) -> None:
+        """Take over what the JVMs of these parts wrote whole."""
+        for part in parts:
+            with suppress(FileNotFoundError):
+                self._new(part).replace(self._kept(part))
+
+    def _kept(self, part: str) -> Path:
+        return self.folder / f"{part}.jsa"
 
     def _new(self, part: str) -> Path:
         return self.folder / f"{part}.jsa.new"
 
 
-def record_missing(assemble: Callable[[LabLayout, PortBook], tuple[Lab, list[Part]]], told: Callable[[str], None]) -> None:
-    """Make the archives that are missing. A failure is told and does no harm: the lab starts without."""
+def record_missing(java: Java, told: Callable[[str], None]) -> None:
+    """Make the archives if any is missing. A failure is told and does no harm."""
+    from datalab.local.control import LabFailedError, start_in_background, stop, wait_until_ready
+    from datalab.local.state import LabState
+
+    archives = ClassArchives.of(java, {})
+    if not archives.missing():
+        return
+    told("Preparing the Java classes of Kafka and Spark, once (about 20 s).")
     home = Path(tempfile.mkdtemp(prefix="datalab-trial-"))
-    layout, book = LabLayout.at(home), PortBook(home / "ports.json")
+    layout = LabLayout.at(home)
+    archives.prepare()
+    trial = start_in_background(layout, JVM_PARTS, environ=_trial_environment(), tied_to_us=True)
     try:
-        layout.create()
-        lab, parts = assemble(layout, book)
-        archives = lab.archives
-        for part in parts:
-            if archives is None or archives.path(part.name).exists():
-                continue
-            told(f"Preparing the Java classes of {part.name}, once.")
-            if not asyncio.run(archives.record(part, lab)):
-                told(f"No archive of {part.name}'s classes was made; it starts a little more slowly without.")
-    except (OSError, RuntimeError, TimeoutError) as error:
-        told(f"No archive of Java classes was made ({type(error).__name__}); the lab starts a little more slowly without.")
+        wait_until_ready(layout, trial, seconds=_TRIAL_SECONDS)
+        stop(layout, 2 * RECORDING_STOP_SECONDS)
+        state = LabState.load(layout)
+        archives.keep([part for part in JVM_PARTS if state and state.parts[part].reason is None])
+    except (LabFailedError, TimeoutError, OSError) as error:
+        told(f"No archive was made ({type(error).__name__}); the lab starts a little more slowly without.")
     finally:
-        book.release()
+        stop(layout)
+        trial.communicate()
         shutil.rmtree(home, ignore_errors=True)
 
 
-async def _answering(part: Part, lab: Lab, child: Child) -> None:
-    while child.exit_code is None:
-        with suppress(OSError):
-            if await part.ready(lab) is None:
-                return
-        await asyncio.sleep(0.2)
-    raise RuntimeError(f"{part.name} ended with exit code {child.exit_code}")
+def _trial_environment() -> dict[str, str]:
+    # Away from the usual ports, so that a lab beside it is not moved.
+    names = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "SPARK_PORT")
+    return {**os.environ, RECORD: "1", **{name: str(random.randrange(20_000, 30_000)) for name in names}}  # noqa: S311
 
 
-def _java_release(java: Java) -> str:
+def _release(java: Java) -> str:
     with suppress(OSError):
         return (java.home / "release").read_text("utf-8", "replace")
     return str(java.major)

@@ -6,6 +6,7 @@ Which parts there are, and when all stop, is the supervisor's business.
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -66,11 +67,13 @@ class PartRunner:
 
     async def stop(self) -> None:
         """End the process, politely first. Idempotent."""
+        reason = None
         if self._child is not None and self._child.exit_code is None:
             self._set("stopping")
-            await self._child.stop(self.part.stop_signal, self.part.stop_seconds)
+            if await self._child.stop(self.part.stop_signal, self.part.stop_seconds) == -signal.SIGKILL:
+                reason = "it did not end by itself and was killed"
         self.status.pid = None
-        self._set("stopped")
+        self._set("stopped", reason)
 
     async def _live(self) -> None:
         self._set("starting")

@@ -47,8 +47,10 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # httpx logs whole addresses at INFO, and an address of a webhook is a secret.
-    for name in ("httpx", "httpcore", "aiokafka", "asyncio"):
+    for name in ("httpx", "httpcore", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # In an outage aiokafka logs a hundred lines a second; the bus says once per attempt what is wrong.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.contextvars.bind_contextvars(service=service)
 
 

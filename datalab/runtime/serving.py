@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
@@ -17,16 +18,25 @@ log = get_logger(__name__)
 
 async def serve(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, then let requests finish for up to 5 s. Raises OSError if the port is taken."""
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(), name="http")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if serving.done() and not stop.is_set():
-        raise OSError(f"cannot serve on {host}:{port}; is the port taken?")
-    server.should_exit = True
-    await serving
+    # Bound here, because uvicorn answers a taken port with SystemExit out of a task.
+    with _listen(host, port) as listener:
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if serving.done() and not stop.is_set():
+            raise OSError(f"serving on {host}:{port} ended by itself") from serving.exception()
+        server.should_exit = True
+        await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot serve on {host}:{port}: {error.strerror}; choose another port") from error
 
 
 class _Server(uvicorn.Server):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pydantic import ValidationError
 
 from datalab.bus.deadletters import DeadLetters
-from datalab.bus.publisher import RecordRef, RecordRefusedError
+from datalab.bus.publisher import RecordRef
 from datalab.bus.retry import RetryPolicy
 from datalab.runtime.logs import get_logger
 from schemas.codec import CodecError, EncodedRecord, decode
@@ -69,10 +69,6 @@ class Intake:
             attempt += 1
             try:
                 await self._dead_letters.bury(ref, self._group, reason, record)
-            except RecordRefusedError as error:
-                # With its reason it no longer fits into a record; the original stays where it is until retention.
-                reason = f"{reason}; its {len(record.value)} bytes are left at {ref}: {error}"
-                record = EncodedRecord(None, b"", [])
             except Exception as error:  # whatever the broker's client raises, the record must not be lost
                 log.warning("deadletter.retry", at=str(ref), attempt=attempt, reason=_one_line(error))
                 await asyncio.sleep(self._retry.delay_s(attempt))

@@ -46,10 +46,10 @@ async def demonstrate(
         witnesses = Witnesses(events, Prefect(client, lab.prefect_api), inbox, patience_s)
         tellers = []
         for sample in samples:
-            name = "stocks-broken" if sample.broken_rows else "stocks"
+            name = "broken" if sample.broken_rows else "stocks"
             show(f"{sample.title}: {sample.rows:,} rows{_broken(sample)}")
             teller = Teller(sample.title, sample, witnesses, show)
-            target = lab.landing / "stocks" / f"{name}-{stamp}.csv"
+            target = lab.landing / "stocks" / f"{name}{stamp}.csv"
             await (teller.tell_broken(target) if sample.broken_rows else teller.tell_good(target))
             tellers.append(teller)
         for teller in tellers:

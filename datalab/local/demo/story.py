@@ -62,7 +62,7 @@ class Teller:
             fingerprint = firing.event.data["fingerprint"]
             self._claim("severity of the alert", "error", firing.event.data["severity"])
             for channel in ("email", "slack", "teams", "webhook"):
-                await self._message(channel, arrived.event.id, f"alert received by {channel}")
+                await self._message(channel, target.stem, f"alert received by {channel}")
             await self._tables(arrived)
             await self._event("lab.run.completed.v1", run_id)
             self._claim("alerts fired for it", 1, len(self._ask.events.all(_alert(fingerprint, arrived.event.id))))

@@ -56,11 +56,11 @@ class Kafka(Part):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # A leading dash would be read as an option.
         await run_step(lab, self.name, Command(
-            [*_java(lab), "kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}",
+            [*_java(lab, []), "kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}",
              f"--config={home / 'server.properties'}"], cwd=home))
 
     def command(self, lab: Lab) -> Command:
-        return Command([*_java(lab), "kafka.Kafka", str(_home(lab) / "server.properties")], cwd=_home(lab))
+        return Command([*_java(lab, lab.class_options(self.name)), "kafka.Kafka", str(_home(lab) / "server.properties")], cwd=_home(lab))
 
     async def ready(self, lab: Lab) -> str | None:
         # The client complains loudly, in the log, of a broker that does not listen yet.
@@ -76,8 +76,8 @@ def _home(lab: Lab) -> Path:
     return lab.layout.home / "kafka"
 
 
-def _java(lab: Lab) -> list[str]:
-    return [str(lab.need_java().executable), *_JVM, "-cp", lab.jars.class_path("kafka")]
+def _java(lab: Lab, options: list[str]) -> list[str]:
+    return [str(lab.need_java().executable), *_JVM, *options, "-cp", lab.jars.class_path("kafka")]
 
 
 def _escaped(path: Path) -> str:

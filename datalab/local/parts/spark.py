@@ -32,7 +32,7 @@ class SparkConnect(Part):
         options = [word for key, value in self._conf(lab).items() for word in ("--conf", f"{key}={value}")]
         return Command(
             [str(spark_home / "bin" / "spark-submit"), "--class", _SERVER, "--master", "local[2]",
-             "--driver-memory", "1g", "--driver-java-options", _jvm_options(home), *options,
+             "--driver-memory", "1g", "--driver-java-options", _jvm_options(home, lab.class_options(self.name)), *options,
              "--jars", ",".join(map(str, lab.jars.paths("delta"))), "spark-internal"],
             env={
                 "SPARK_HOME": str(spark_home),
@@ -69,10 +69,11 @@ class SparkConnect(Part):
         return lab.env["SPARK_REMOTE"]
 
 
-def _jvm_options(home: Path) -> str:
+def _jvm_options(home: Path, more: list[str]) -> str:
     # Quoted, as Spark splits them like a shell: a state directory may have a space in its name.
-    return (f'-XX:+UseSerialGC -Dfile.encoding=UTF-8 '
-            f'"-Dderby.system.home={home / "derby"}" "-Djava.io.tmpdir={home / "tmp"}"')
+    words = ["-XX:+UseSerialGC", "-Dfile.encoding=UTF-8", f"-Dderby.system.home={home / 'derby'}",
+             f"-Djava.io.tmpdir={home / 'tmp'}", *more]
+    return " ".join(f'"{word}"' for word in words)
 
 
 def _spark_home() -> Path:
