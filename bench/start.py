@@ -86,7 +86,7 @@ def _status(environment: Mapping[str, str]) -> dict[str, Any]:
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return {
-        part["name"]: {"start_s": part["start_seconds"], "memory_mib": (part["memory_bytes"] or 0) / 2**20}
+        part["name"]: {"start_s": part["start_s"], "memory_mib": part["memory_mib"]}
         for part in json.loads(done.stdout)["parts"]
     }
 

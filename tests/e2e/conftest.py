@@ -15,7 +15,7 @@ import pytest
 
 from datalab.local.addresses import LabAddresses, lab_addresses
 from datalab.local.layout import LabLayout
-from datalab.local.marked import marked_processes
+from datalab.local.marked import find_marked
 
 _INHERITED = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "PREFECT_API_URL", "LAKE_ROOT", "LANDING_DIR")
 
@@ -50,7 +50,7 @@ class Lab:
 
     def processes(self) -> list[str]:
         """The command lines of everything that this lab left running."""
-        return [" ".join(process.cmdline())[:160] for process in marked_processes(LabLayout.at(self.home).lab_id)]
+        return [f"{found.part}: {found.process}" for found in find_marked(LabLayout.at(self.home).lab_id)]
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,7 @@ class Report:
             if story.missing:
                 self._console.print(f"\n{story.title}: MISSING {story.missing}", style="bold red", highlight=False)
         self._console.print()
-        self._console.print(self._claims((s.title, s.claims) for s in [*proof.stories]))
-        self._console.print(self._claims([("whole lab", proof.claims)]))
+        self._console.print(self._claims([*((s.title, s.claims) for s in proof.stories), ("whole lab", proof.claims)]))
         self._console.print(self._totals(proof))
         for name, link in proof.links.items():
             self._console.print(f"  {name:<10} {link}", highlight=False, soft_wrap=True)
@@ -48,7 +47,9 @@ class Report:
 
     @staticmethod
     def _claims(groups: Iterable[tuple[str, list[Claim]]]) -> Table:
-        table = Table("", "claim", "expected", "found", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for column in ("", "claim", "expected", "found"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
         for title, claims in groups:
             for claim in claims:
                 mark = Text("✓", "green") if claim.holds else Text("✗", "bold red")

@@ -12,7 +12,8 @@ from datalab.local.files import write_atomically
 from datalab.local.parts.base import Command, Lab, Part, run_step
 from datalab.local.probes import listening
 
-# One machine, few topics: small pools and internal topics start faster and hold less memory.
+# One machine, few topics: small pools and internal topics start faster and hold less memory. A killed broker may
+# come back only once its session is over.
 _CONFIG = """\
 process.roles=broker,controller
 node.id=1
@@ -33,6 +34,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=1000
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
@@ -60,7 +63,8 @@ class Kafka(Part):
              f"--config={home / 'server.properties'}"], cwd=home))
 
     def command(self, lab: Lab) -> Command:
-        return Command([*_java(lab, lab.class_options(self.name)), "kafka.Kafka", str(_home(lab) / "server.properties")], cwd=_home(lab))
+        java = _java(lab, lab.class_options(self.name))
+        return Command([*java, "kafka.Kafka", str(_home(lab) / "server.properties")], cwd=_home(lab))
 
     async def ready(self, lab: Lab) -> str | None:
         # The client complains loudly, in the log, of a broker that does not listen yet.

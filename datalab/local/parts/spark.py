@@ -32,7 +32,8 @@ class SparkConnect(Part):
         options = [word for key, value in self._conf(lab).items() for word in ("--conf", f"{key}={value}")]
         return Command(
             [str(spark_home / "bin" / "spark-submit"), "--class", _SERVER, "--master", "local[2]",
-             "--driver-memory", "1g", "--driver-java-options", _jvm_options(home, lab.class_options(self.name)), *options,
+             "--driver-memory", "1g",
+             "--driver-java-options", _jvm_options(home, lab.class_options(self.name)), *options,
              "--jars", ",".join(map(str, lab.jars.paths("delta"))), "spark-internal"],
             env={
                 "SPARK_HOME": str(spark_home),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import OperationalError
 
-from datalab.bus.publisher import RecordRef, RecordRefusedError
+from datalab.bus.publisher import RecordRef
 from datalab.bus.retry import RetryPolicy
 from datalab.store.engine import database_is_down
 from schemas.catalog import parse_data
@@ -87,11 +87,3 @@ async def test_dead_letters_are_tried_until_they_are_stored() -> None:
     graveyard = Graveyard(*(ConnectionError() for _ in range(10)))
     await intake(Store(), graveyard).take(REF, None, None, [])
     assert [reason for reason, _ in graveyard.buried] == ["the record has no value (a tombstone is not an event)"]
-
-
-async def test_a_record_too_large_for_the_dead_letters_leaves_word_of_where_it_is() -> None:
-    graveyard = Graveyard(RecordRefusedError("too large"))
-    await intake(Store(), graveyard).take(REF, b"k", b"x" * 100, [])
-    [(reason, record)] = graveyard.buried
-    assert "its 100 bytes are left at lab.quality[0]@7" in reason
-    assert record.value == b""
