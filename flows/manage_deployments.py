@@ -111,8 +111,9 @@ def _table(rows: Sequence[Row]) -> str:
     cells = [[str("" if row.get(key) is None else row[key]) for key in rows[0]] for row in rows]
     widths = [max(len(line[i]) for line in [list(rows[0]), *cells]) for i in range(len(rows[0]))]
     lines = [[key.upper() for key in rows[0]], *cells]
-    return "".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n"
-                   for line in lines)
+    return "".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,8 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     command("runs", runs, "list the latest runs").add_argument("--limit", type=int, default=20)
     triggering = command("trigger", trigger, "start a run and return at once")
     triggering.add_argument("name", help="medallion-etl-daily, or medallion-etl/medallion-etl-daily")
-    triggering.add_argument("--param", action="append", default=[], metavar="NAME=VALUE",
-                            help="a parameter of the run, its value as JSON or text; repeatable")
+    triggering.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the run, its value as JSON or text; repeatable",
+    )
     return parser
 
 

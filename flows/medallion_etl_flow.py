@@ -42,8 +42,15 @@ class Job:
     """What all steps of a run share. Not a dataclass: Prefect would walk through all of it for each task."""
 
     def __init__(
-        self, dataset: Dataset, lake: Lake, spark: SparkConnection, trace: Trace, *,
-        kafka: str, with_rules: bool, min_rows: int,
+        self,
+        dataset: Dataset,
+        lake: Lake,
+        spark: SparkConnection,
+        trace: Trace,
+        *,
+        kafka: str,
+        with_rules: bool,
+        min_rows: int,
     ) -> None:
         self.dataset, self.lake, self.spark, self.trace = dataset, lake, spark, trace
         self.kafka, self.with_rules, self.min_rows = kafka, with_rules, min_rows
@@ -77,13 +84,21 @@ def medallion_etl_pipeline(
             dataset_lock(lake.work / "locks", chosen.name, wait_s=settings.lock_wait_s, say=log.info)
         )
         spark = SparkConnection(
-            remote=settings.spark_remote, master=settings.spark_master_url, jars=settings.spark_jars,
-            wait_s=settings.spark_wait_s, say=log.info,
+            remote=settings.spark_remote,
+            master=settings.spark_master_url,
+            jars=settings.spark_jars,
+            wait_s=settings.spark_wait_s,
+            say=log.info,
         )
         resources.callback(spark.close)
         job = Job(
-            chosen, lake, spark, current_trace(), kafka=settings.kafka_bootstrap_servers,
-            with_rules=enable_quality_checks, min_rows=min_rows_threshold,
+            chosen,
+            lake,
+            spark,
+            current_trace(),
+            kafka=settings.kafka_bootstrap_servers,
+            with_rules=enable_quality_checks,
+            min_rows=min_rows_threshold,
         )
         resources.callback(shutil.rmtree, job.staging, ignore_errors=True)
         if not enable_quality_checks:
@@ -117,8 +132,13 @@ def _load_directory(job: Job, path: Path, files: list[Path]) -> dict[str, Any]:
     if failed:
         raise BatchError(f"{len(failed)} of {len(pending)} new files of {path} were not loaded: {' | '.join(failed)}")
     get_run_logger().info("%d new of %d files in %s", len(pending), len(files), path)
-    return {"dataset": job.dataset.name, "source": path.as_uri(), "files": loaded,
-            "files_skipped": len(files) - len(pending), "rows_in": sum(file["books"]["rows_in"] for file in loaded)}
+    return {
+        "dataset": job.dataset.name,
+        "source": path.as_uri(),
+        "files": loaded,
+        "files_skipped": len(files) - len(pending),
+        "rows_in": sum(file["books"]["rows_in"] for file in loaded),
+    }
 
 
 def _load_file(job: Job, path: Path) -> dict[str, Any]:
@@ -135,20 +155,33 @@ def _load_file(job: Job, path: Path) -> dict[str, Any]:
     tables |= {job.table("gold", name).path: update.version for name, update in refreshed.items()}
     publish(job, _updates(job, staged, gate, books, (bronze_version, silver_version), refreshed))
     finish(job, staged, gate, books, tables)
-    return {"dataset": job.dataset.name, "source": staged.uri, "sha256": staged.sha256, "ingest_id": staged.ingest_id,
-            "tables": tables, "books": asdict(books), "quality": "passed" if gate.passed else "failed",
-            "failed_rules": {rule.name: rule.failed_rows for rule in gate.rules if rule.failed_rows}}
+    return {
+        "dataset": job.dataset.name,
+        "source": staged.uri,
+        "sha256": staged.sha256,
+        "ingest_id": staged.ingest_id,
+        "tables": tables,
+        "books": asdict(books),
+        "quality": "passed" if gate.passed else "failed",
+        "failed_rules": {rule.name: rule.failed_rows for rule in gate.rules if rule.failed_rows},
+    }
 
 
 def _updates(
-    job: Job, staged: StagedFile, gate: GateResult, books: Books, versions: tuple[int, int],
+    job: Job,
+    staged: StagedFile,
+    gate: GateResult,
+    books: Books,
+    versions: tuple[int, int],
     refreshed: dict[str, gold.GoldUpdate],
 ) -> list[Event]:
     updates = [
         TableUpdate("bronze", job.table("bronze"), versions[0], gate.rows, gate.rows),
         TableUpdate("silver", job.table("silver"), versions[1], gate.rows, gate.accepted, books),
-        *(TableUpdate("gold", job.table("gold", name), update.version, gate.accepted, update.groups)
-          for name, update in refreshed.items()),
+        *(
+            TableUpdate("gold", job.table("gold", name), update.version, gate.accepted, update.groups)
+            for name, update in refreshed.items()
+        ),
     ]
     return [announcements.dataset_updated(job.trace, job.dataset, staged, update) for update in updates]
 
@@ -184,9 +217,7 @@ def update_silver(job: Job, staged: StagedFile, gate: GateResult) -> tuple[int, 
     with job.spark.session() as spark:
         judged = _judged(job, spark, staged)
         accepted = silver.accepted_rows(job.dataset, judged)
-        held = quarantine.put(
-            spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate.quarantined
-        )
+        held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate.quarantined)
         version = silver.merge_accepted(spark, job.table("silver"), job.dataset, accepted)
         books = lake_books.take_stock(
             spark, job.table("silver"), job.dataset, staged.ingest_id, gate, accepted, quarantined=held

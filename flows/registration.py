@@ -42,9 +42,14 @@ async def deployments() -> list[Row]:
         found = await client.read_deployments(sort=DeploymentSort.NAME_ASC)
         flows = {flow.id: flow.name for flow in await client.read_flows()}
     return [
-        {"name": f"{flows.get(d.flow_id, '?')}/{d.name}", "pool": d.work_pool_name, "paused": d.paused,
-         "schedule": ", ".join(getattr(s.schedule, "cron", str(s.schedule)) for s in d.schedules) or None,
-         "status": d.status.value if d.status else None, "id": d.id}
+        {
+            "name": f"{flows.get(d.flow_id, '?')}/{d.name}",
+            "pool": d.work_pool_name,
+            "paused": d.paused,
+            "schedule": ", ".join(getattr(s.schedule, "cron", str(s.schedule)) for s in d.schedules) or None,
+            "status": d.status.value if d.status else None,
+            "id": d.id,
+        }
         for d in found
     ]
 
@@ -55,9 +60,14 @@ async def recent_runs(limit: int) -> list[Row]:
         names = {d.id: d.name for d in await client.read_deployments()}
         found = await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=limit)
     return [
-        {"name": run.name, "deployment": names.get(run.deployment_id) if run.deployment_id else None,
-         "state": run.state_name, "start": run.start_time, "seconds": round(run.total_run_time.total_seconds(), 1),
-         "id": run.id}
+        {
+            "name": run.name,
+            "deployment": names.get(run.deployment_id) if run.deployment_id else None,
+            "state": run.state_name,
+            "start": run.start_time,
+            "seconds": round(run.total_run_time.total_seconds(), 1),
+            "id": run.id,
+        }
         for run in found
     ]
 
@@ -117,8 +127,12 @@ async def _register(client: PrefectClient, settings: LabSettings, deployment: De
             )
         ],
     )
-    return {"name": deployment.full_name, "pool": deployment.pool,
-            "schedule": f"{deployment.cron} {TIMEZONE}", "id": identifier}
+    return {
+        "name": deployment.full_name,
+        "pool": deployment.pool,
+        "schedule": f"{deployment.cron} {TIMEZONE}",
+        "id": identifier,
+    }
 
 
 def _load(entrypoint: str) -> Any:

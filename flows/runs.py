@@ -24,8 +24,10 @@ def current_trace() -> Trace:
 
 def trace_from(run_id: str | None, tags: Iterable[str]) -> Trace:
     """A trace from a run's id and tags."""
-    values = {prefix: next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), None)
-              for prefix in (EVENT_TAG, CORRELATION_TAG)}
+    values = {
+        prefix: next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), None)
+        for prefix in (EVENT_TAG, CORRELATION_TAG)
+    }
     return Trace(run_id=run_id, event_id=values[EVENT_TAG], correlation_id=values[CORRELATION_TAG])
 
 

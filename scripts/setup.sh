@@ -27,7 +27,7 @@ if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
 fi
 export VIRTUAL_ENV=$PWD/$venv
 case $venv in /*) export VIRTUAL_ENV=$venv ;; esac
-"$venv/bin/uv" pip sync --require-hashes requirements.lock
+"$venv/bin/uv" pip sync --require-hashes --compile-bytecode requirements.lock
 # The project itself, editable, by the build backend that the lock brought: nothing is fetched here.
 "$venv/bin/uv" pip install -q --no-deps --no-build-isolation --offline -e .
 "$venv/bin/datalab" fetch

@@ -8,8 +8,20 @@ import sys
 import typer
 
 # Each module registers its commands; their own imports stay inside the commands, so that `--help` is fast.
-_COMMANDS = ("up", "down", "status", "doctor", "fetch", "demo", "publish", "events", "rules", "dlq",
-             "subscriptions", "deliveries")
+_COMMANDS = (
+    "up",
+    "down",
+    "status",
+    "doctor",
+    "fetch",
+    "demo",
+    "publish",
+    "events",
+    "rules",
+    "dlq",
+    "subscriptions",
+    "deliveries",
+)
 
 
 def build_app() -> typer.Typer:

@@ -54,9 +54,16 @@ def _table(found: LabReport) -> Table:
     for part in found.parts:
         where = part.reason or part.url or part.log
         table.add_row(
-            part.name, Text(part.state, "green" if part.healthy else "red"), _cell(part.port), _cell(part.pid),
-            f"{part.memory_mib:.0f}" if part.processes else "", str(part.restarts),
-            f"{part.uptime_s:.0f}" if part.uptime_s is not None else "", _cell(part.start_s), Text(where))
+            part.name,
+            Text(part.state, "green" if part.healthy else "red"),
+            _cell(part.port),
+            _cell(part.pid),
+            f"{part.memory_mib:.0f}" if part.processes else "",
+            str(part.restarts),
+            f"{part.uptime_s:.0f}" if part.uptime_s is not None else "",
+            _cell(part.start_s),
+            Text(where),
+        )
     return table
 
 
@@ -67,7 +74,11 @@ def _cell(value: object) -> str:
 def _summary(found: LabReport) -> str:
     totals = found.totals
     ready = f", ready after {found.ready_s:.1f} s" if found.ready_s is not None else ""
-    moved = "".join(f"\nPort {wanted} was taken: {name} listens on {chosen}."
-                    for name, (wanted, chosen) in found.moved_ports.items())
-    return (f"{found.state}: {totals['healthy']:.0f} of {totals['parts']:.0f} well, {totals['memory_mib']:.0f} MiB in "
-            f"{totals['processes']:.0f} processes{ready}. {found.home}{moved}")
+    moved = "".join(
+        f"\nPort {wanted} was taken: {name} listens on {chosen}."
+        for name, (wanted, chosen) in found.moved_ports.items()
+    )
+    return (
+        f"{found.state}: {totals['healthy']:.0f} of {totals['parts']:.0f} well, {totals['memory_mib']:.0f} MiB in "
+        f"{totals['processes']:.0f} processes{ready}. {found.home}{moved}"
+    )

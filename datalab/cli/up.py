@@ -45,6 +45,7 @@ def bring_up(*, detach: bool, only: list[str] | None = None) -> int:
     from datalab.local.doctor import examine
     from datalab.local.jars import JarFetchError
     from datalab.local.layout import LabLayout
+    from datalab.local.plan import PlanError, all_parts, select
     from datalab.runtime.settings import LabSettings
 
     console, layout = messages(), LabLayout.at(LabSettings().datalab_home)
@@ -55,8 +56,9 @@ def bring_up(*, detach: bool, only: list[str] | None = None) -> int:
             console.print(f"{fault.name}: {fault.detail}. Mend it with: {fault.mend}", soft_wrap=True, markup=False)
         return NOT_POSSIBLE
     try:
+        select(all_parts(), only or [])
         fetch_with_progress(console)
-    except JarFetchError as error:
+    except (PlanError, JarFetchError) as error:
         console.print(str(error), soft_wrap=True, markup=False)
         return NOT_POSSIBLE
     return _background(layout, only, console) if detach else _foreground(layout, only, console)
@@ -67,8 +69,11 @@ def _join(layout: LabLayout, state: LabState, console: Console) -> int:
     from datalab.local.control import LabFailedError, wait_until_ready
     from datalab.local.stage_view import StageView
 
-    console.print(f"The lab in {layout.home} is already {'running' if state.phase == 'ready' else 'starting'}.",
-                  soft_wrap=True, markup=False)
+    console.print(
+        f"The lab in {layout.home} is already {'running' if state.phase == 'ready' else 'starting'}.",
+        soft_wrap=True,
+        markup=False,
+    )
     try:
         if state.phase == "starting":
             with StageView(console) as view:
@@ -112,18 +117,13 @@ def _background_lost_race(layout: LabLayout, console: Console) -> int:
 
 
 def _foreground(layout: LabLayout, only: list[str] | None, console: Console) -> int:
-    from datalab.local.plan import PlanError
     from datalab.local.state import LabState
     from datalab.local.supervise import ALREADY_RUNNING, OK, supervise
 
     def observe(supervisor: Supervisor) -> asyncio.Task[None]:
         return asyncio.create_task(_show(supervisor, console))
 
-    try:
-        code = supervise(layout, only, observe=observe)
-    except PlanError as error:
-        console.print(str(error), markup=False)
-        return NOT_POSSIBLE
+    code = supervise(layout, only, observe=observe)
     state = LabState.load(layout)
     if code == ALREADY_RUNNING:
         return _background_lost_race(layout, console)
@@ -142,6 +142,7 @@ async def _show(supervisor: Supervisor, console: Console) -> None:
         while state.phase == "starting":
             view.show(state)
             await asyncio.sleep(0.2)
+        view.show(state)
         view.close()
         if state.phase == "ready":
             _say_ready(state, console)

@@ -32,9 +32,15 @@ class Child:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as stream:
             process = subprocess.Popen(  # noqa: S603 - the parts' own commands
-                list(command.argv), env=command.environment(env, part), cwd=command.cwd,
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True,
-                **account_options(command.user))
+                list(command.argv),
+                env=command.environment(env, part),
+                cwd=command.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **account_options(command.user),
+            )
             return cls(process, log, stream.tell())
 
     @property

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
+import psutil
+
 from datalab.local.layout import LabLayout
 from datalab.local.marked import LAB_MARK, PART_MARK, end_marked
 from datalab.local.state import LabLock, LabState
@@ -34,7 +36,10 @@ def running(layout: LabLayout) -> LabState | None:
 
 
 def start_in_background(
-    layout: LabLayout, only: Iterable[str] | None = None, *, environ: Mapping[str, str] | None = None,
+    layout: LabLayout,
+    only: Iterable[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
     tied_to_us: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a supervisor in a session of its own. `tied_to_us`: it stops the lab when our end of its stdin closes."""
@@ -47,14 +52,21 @@ def start_in_background(
         command.append("--until-eof")
     with layout.log("supervisor").open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE if tied_to_us else subprocess.DEVNULL, stdout=log, stderr=log,
+            command,
+            stdin=subprocess.PIPE if tied_to_us else subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             env={key: value for key, value in environ.items() if key not in (LAB_MARK, PART_MARK)},
-            cwd=PROJECT_ROOT, start_new_session=True)
+            cwd=PROJECT_ROOT,
+            start_new_session=True,
+        )
 
 
 def wait_until_ready(
-    layout: LabLayout, supervisor: subprocess.Popen[bytes] | None = None,
-    seen: Callable[[LabState], None] = lambda _: None, seconds: float | None = None,
+    layout: LabLayout,
+    supervisor: subprocess.Popen[bytes] | None = None,
+    seen: Callable[[LabState], None] = lambda _: None,
+    seconds: float | None = None,
 ) -> LabState:
     """Follow a starting lab, showing each state to `seen`, until it is ready; raises LabFailedError or TimeoutError."""
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -88,7 +100,16 @@ def stop(layout: LabLayout, seconds: float = 60.0) -> bool:
         if lock.holder() == holder:
             with suppress(ProcessLookupError):
                 os.kill(holder, signal.SIGKILL)
+        _wait_for_end(holder, 10.0)
     return bool(end_marked(layout.lab_id)) or ran
+
+
+def _wait_for_end(pid: int, seconds: float) -> None:
+    """The lock is free a moment before its process has ended."""
+    deadline = time.monotonic() + seconds
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def _why(state: LabState | None, layout: LabLayout) -> str:

@@ -59,8 +59,11 @@ async def _connect(url: str, database: str, seconds: float) -> Any:
     arguments = _arguments(url)
     try:
         return await asyncpg.connect(**{**arguments, "database": database}, timeout=seconds)
-    except (asyncpg.InvalidCatalogNameError, asyncpg.InsufficientPrivilegeError,
-            asyncpg.InvalidAuthorizationSpecificationError):
+    except (
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.InsufficientPrivilegeError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+    ):
         return await asyncpg.connect(**arguments, timeout=seconds)
 
 
@@ -68,7 +71,9 @@ def _arguments(url: str) -> dict[str, Any]:
     # The query carries asyncpg's own arguments, as SQLAlchemy passes them on.
     parts = urlsplit(url)
     found: dict[str, Any] = {
-        "host": parts.hostname, "port": parts.port, "database": database_of(url),
+        "host": parts.hostname,
+        "port": parts.port,
+        "database": database_of(url),
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
     }

@@ -80,16 +80,22 @@ def _writable(subject: Subject) -> Finding:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            return Finding("folders", "fail", f"{folder}: {error.strerror}", "set DATALAB_HOME and DATALAB_CACHE to "
-                           "folders you may write to", fatal=True)
+            return Finding(
+                "folders",
+                "fail",
+                f"{folder}: {error.strerror}",
+                "set DATALAB_HOME and DATALAB_CACHE to folders you may write to",
+                fatal=True,
+            )
         if not os.access(folder, os.W_OK | os.X_OK):
             return Finding("folders", "fail", f"{folder} is not writable", f"chmod u+wx {folder}", fatal=True)
     return Finding("folders", "ok", f"{subject.layout.home}, {cache_dir()}")
 
 
 def _disk(subject: Subject) -> Finding:
-    free = shutil.disk_usage(subject.layout.home).free / _GIB
-    mend = f"free some space on the disk of {subject.layout.home}, or set DATALAB_HOME to a folder on another"
+    home = subject.layout.home
+    free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.is_dir())).free / _GIB
+    mend = f"free some space on the disk of {home}, or set DATALAB_HOME to a folder on another"
     if free < _NEEDED_GIB:
         return Finding("disk", "fail", f"{free:.1f} GiB free, {_NEEDED_GIB:.0f} needed", mend, fatal=True)
     if free < _COMFORTABLE_GIB:
@@ -105,8 +111,12 @@ def _make(_: Subject) -> Finding:
 def _memory(_: Subject) -> Finding:
     available = psutil.virtual_memory().available / _GIB
     if available < 3:
-        return Finding("memory", "warn", f"{available:.1f} GiB available, the idle lab takes about 2.5",
-                       "close other programs, or use a machine with 6 GiB or more")
+        return Finding(
+            "memory",
+            "warn",
+            f"{available:.1f} GiB available, the idle lab takes about 2.5",
+            "close other programs, or use a machine with 6 GiB or more",
+        )
     return Finding("memory", "ok", f"{available:.1f} GiB available")
 
 
@@ -139,8 +149,12 @@ def _ports(subject: Subject) -> Finding:
         return Finding("ports", "ok", "in use by this lab")
     wanted = wanted_ports(all_parts(), subject.environ)
     if taken := [f"{name} {port}" for name, port in wanted.items() if not is_free(port)]:
-        return Finding("ports", "warn", f"taken: {', '.join(taken)}; free ones will be used instead",
-                       "`ss -ltnp` shows who listens; or set e.g. INGEST_PORT")
+        return Finding(
+            "ports",
+            "warn",
+            f"taken: {', '.join(taken)}; free ones will be used instead",
+            "`ss -ltnp` shows who listens; or set e.g. INGEST_PORT",
+        )
     return Finding("ports", "ok", f"{len(wanted)} free")
 
 
@@ -155,6 +169,11 @@ def _locale(subject: Subject) -> Finding:
 
 FATAL_CHECKS: tuple[Callable[[Subject], Finding], ...] = (_python, _packages, _java, _writable, _disk)
 OTHER_CHECKS: tuple[Callable[[Subject], Finding], ...] = (
-    _make, _memory, _processors, _jars, _database, _ports, _locale)
-
-
+    _make,
+    _memory,
+    _processors,
+    _jars,
+    _database,
+    _ports,
+    _locale,
+)

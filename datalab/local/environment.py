@@ -24,8 +24,16 @@ def lab_environment(
     """What every process of the lab is started with; each part adds its own."""
     inherited = os.environ if inherited is None else inherited
     kept = {key: value for key, value in inherited.items() if not _dropped(key)}
-    return {**kept, **_places(layout, inherited), **addresses(ports), **_runtime(kept), **_prefect(layout, ports),
-            **receivers(layout, ports, inherited), "DATABASE_URL": database_url, LAB_MARK: layout.lab_id}
+    return {
+        **kept,
+        **_places(layout, inherited),
+        **addresses(ports),
+        **_runtime(kept),
+        **_prefect(layout, ports),
+        **receivers(layout, ports, inherited),
+        "DATABASE_URL": database_url,
+        LAB_MARK: layout.lab_id,
+    }
 
 
 def _dropped(key: str) -> bool:

@@ -54,8 +54,13 @@ def _candidates(environ: dict[str, str]) -> list[Path]:
 
 def _major_version(executable: Path) -> int | None:
     try:
-        answer = subprocess.run([executable, "-version"], capture_output=True, text=True,  # noqa: S603
-                                timeout=20, check=False)
+        answer = subprocess.run(
+            [executable, "-version"],
+            capture_output=True,
+            text=True,  # noqa: S603
+            timeout=20,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = _VERSION.search(answer.stderr + answer.stdout)

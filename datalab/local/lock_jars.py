@@ -41,8 +41,16 @@ def _resolve(context: MavenContext, jar_set: JarSet, coordinates: tuple[str, ...
     jars = []
     for dependency in chosen.values():
         path = dependency.artifact.resolve()
-        jars.append(Jar(dependency.groupId, dependency.artifactId, dependency.version, jar_set,
-                        path.stat().st_size, sha256_of(path)))
+        jars.append(
+            Jar(
+                dependency.groupId,
+                dependency.artifactId,
+                dependency.version,
+                jar_set,
+                path.stat().st_size,
+                sha256_of(path),
+            )
+        )
     return jars
 
 

@@ -72,8 +72,17 @@ def report(layout: LabLayout) -> LabReport:
         return LabReport("stopped", str(layout.home), layout.lab_id, None, None, {}, [], _totals([]), leftovers)
     parts = [_part(status, groups.get(status.name, [])) for status in state.parts.values()]
     parts += _own(state)
-    return LabReport(state.phase, state.home, state.lab_id, round(time.time() - state.started, 1), state.ready_seconds,
-                     state.moved_ports, parts, _totals(parts), 0)
+    return LabReport(
+        state.phase,
+        state.home,
+        state.lab_id,
+        round(time.time() - state.started, 1),
+        state.ready_seconds,
+        state.moved_ports,
+        parts,
+        _totals(parts),
+        0,
+    )
 
 
 def _part(status: PartStatus, processes: list[psutil.Process]) -> PartReport:
@@ -103,9 +112,24 @@ def _own(state: LabState) -> list[PartReport]:
         if pid is None or not psutil.pid_exists(pid):
             continue
         process = psutil.Process(pid)
-        rows.append(PartReport(
-            name, "ready", True, None, None, {}, pid, 1, round(memory_of(process) / _MIB, 1), 0,
-            round(time.time() - state.started, 1), None, None, str(Path(state.home) / "logs" / f"{name}.log")))
+        rows.append(
+            PartReport(
+                name,
+                "ready",
+                True,
+                None,
+                None,
+                {},
+                pid,
+                1,
+                round(memory_of(process) / _MIB, 1),
+                0,
+                round(time.time() - state.started, 1),
+                None,
+                None,
+                str(Path(state.home) / "logs" / f"{name}.log"),
+            )
+        )
     return rows
 
 

@@ -39,8 +39,9 @@ class _DiedError(Exception):
 class PartRunner:
     """The life of one part. `was_ready` is set once it has been ready, and stays set."""
 
-    def __init__(self, part: Part, lab: Lab, status: PartStatus, changed: Callable[[], None],
-                 backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, part: Part, lab: Lab, status: PartStatus, changed: Callable[[], None], backoff: Backoff | None = None
+    ) -> None:
         self.part = part
         self.status = status
         self.was_ready = asyncio.Event()
@@ -152,7 +153,8 @@ class PartRunner:
         """Wait, but no longer than the process lives."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and (  # noqa: ASYNC110 - an exit code has no event
-                self._child is None or self._child.exit_code is None):
+            self._child is None or self._child.exit_code is None
+        ):
             await asyncio.sleep(0.1)
 
     def _check_alive(self) -> None:
@@ -177,8 +179,13 @@ class PartRunner:
         self.status.checked = time.time()
         self._set(state)
         self.was_ready.set()
-        log.info("part.ready", part=self.part.name, seconds=self.status.start_seconds, pid=self.status.pid,
-                 restarts=self.status.restarts)
+        log.info(
+            "part.ready",
+            part=self.part.name,
+            seconds=self.status.start_seconds,
+            pid=self.status.pid,
+            restarts=self.status.restarts,
+        )
 
     def _set(self, state: str, reason: str | None = None) -> None:
         self.status.state = state  # type: ignore[assignment]

@@ -13,8 +13,15 @@ from rich.text import Text
 from datalab.local.state import WELL, LabState, PartStatus
 
 _REMIND_SECONDS = 5.0
-_COLOURS = {"ready": "green", "done": "green", "starting": "yellow", "waiting": "dim", "failed": "red",
-            "backing-off": "red", "unhealthy": "red"}
+_COLOURS = {
+    "ready": "green",
+    "done": "green",
+    "starting": "yellow",
+    "waiting": "dim",
+    "failed": "red",
+    "backing-off": "red",
+    "unhealthy": "red",
+}
 
 
 class StageView:
@@ -45,6 +52,8 @@ class StageView:
     def show(self, state: LabState) -> None:
         if self._live:
             self._live.update(stage_table(state), refresh=True)
+            # What the table has shown need not be said again once it is gone.
+            self._told = {part.name: (part.state, part.restarts) for part in state.parts.values()}
             return
         for part in state.parts.values():
             self._tell(part)

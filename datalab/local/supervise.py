@@ -23,7 +23,10 @@ OK, FAILED, ALREADY_RUNNING = 0, 1, 4
 
 
 def supervise(
-    layout: LabLayout, only: Iterable[str] | None = None, *, until_eof: bool = False,
+    layout: LabLayout,
+    only: Iterable[str] | None = None,
+    *,
+    until_eof: bool = False,
     observe: Callable[[Supervisor], asyncio.Task[None]] | None = None,
 ) -> int:
     """Run the lab and return its exit code. `observe` may start a task that shows the supervisor's state."""

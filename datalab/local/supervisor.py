@@ -61,8 +61,12 @@ class Supervisor:
         return failure is None
 
     def _runner(self, part: Part) -> PartRunner:
-        status = PartStatus(part.name, ports={name: self._lab.ports[name] for name in part.ports},
-                            url=part.url(self._lab), log=str(self._lab.layout.log(part.name)))
+        status = PartStatus(
+            part.name,
+            ports={name: self._lab.ports[name] for name in part.ports},
+            url=part.url(self._lab),
+            log=str(self._lab.layout.log(part.name)),
+        )
         self.state.parts[part.name] = status
         return PartRunner(part, self._lab, status, self._mark_dirty)
 
@@ -70,7 +74,8 @@ class Supervisor:
         return [
             asyncio.create_task(
                 runner.run([self._runners[need].was_ready for need in runner.part.needs if need in self._runners]),
-                name=name)
+                name=name,
+            )
             for name, runner in self._runners.items()
         ]
 
@@ -137,8 +142,14 @@ class Supervisor:
         env = {key: value for key, value in os.environ.items() if key not in (LAB_MARK, PART_MARK)}
         with os.fdopen(reader, "rb") as stdin, self._lab.layout.log("watchdog").open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "datalab.local.watchdog", self.state.lab_id], stdin=stdin, stdout=output,
-                stderr=output, cwd=PROJECT_ROOT, env=env, start_new_session=True)
+                [sys.executable, "-m", "datalab.local.watchdog", self.state.lab_id],
+                stdin=stdin,
+                stdout=output,
+                stderr=output,
+                cwd=PROJECT_ROOT,
+                env=env,
+                start_new_session=True,
+            )
         self._let_watchdog_go()
         self._lifeline, self._watchdog = writer, process
         return process

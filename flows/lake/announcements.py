@@ -27,8 +27,11 @@ class Trace:
 
     def event(self, data: EventData, *identity: str) -> Event:
         return new_event(
-            data, source=SOURCE, id=event_id(data.type, *identity),
-            causationid=self.event_id, correlationid=self.correlation_id or self.event_id,
+            data,
+            source=SOURCE,
+            id=event_id(data.type, *identity),
+            causationid=self.event_id,
+            correlationid=self.correlation_id or self.event_id,
         )
 
 
@@ -48,8 +51,13 @@ def quality_checked(trace: Trace, dataset: Dataset, table: Table, staged: Staged
     """lab.quality.passed or failed. Other rules or limits over the same file make another event."""
     model = QualityPassed if gate.passed else QualityFailed
     data = model(
-        dataset=dataset.name, table=table.path, run_id=trace.run_id, source_uri=staged.uri,
-        rows_checked=gate.rows, rows_failed=gate.rows_failed, rules=list(gate.rules),
+        dataset=dataset.name,
+        table=table.path,
+        run_id=trace.run_id,
+        source_uri=staged.uri,
+        rows_checked=gate.rows,
+        rows_failed=gate.rows_failed,
+        rules=list(gate.rules),
     )
     limits = [rule.expression for rule in gate.rules]
     return trace.event(data, staged.ingest_id, table.path, dataset.version, *limits)
@@ -59,8 +67,15 @@ def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: 
     """lab.dataset.updated for one table."""
     books = update.books
     data = DatasetUpdated(
-        dataset=dataset.name, layer=update.layer, table=update.table.path, version=update.version,
-        run_id=trace.run_id, source_uri=staged.uri, rows_in=update.rows_in, rows_written=update.rows_written,
-        rows_quarantined=books.quarantined if books else 0, rows_duplicate=books.duplicates if books else 0,
+        dataset=dataset.name,
+        layer=update.layer,
+        table=update.table.path,
+        version=update.version,
+        run_id=trace.run_id,
+        source_uri=staged.uri,
+        rows_in=update.rows_in,
+        rows_written=update.rows_written,
+        rows_quarantined=books.quarantined if books else 0,
+        rows_duplicate=books.duplicates if books else 0,
     )
     return trace.event(data, staged.ingest_id, update.table.path, dataset.version)

@@ -45,8 +45,14 @@ class Books:
 
 
 def take_stock(
-    spark: SparkSession, silver: Table, dataset: Dataset, ingest_id: str, gate: GateResult, accepted: DataFrame,
-    *, quarantined: int,
+    spark: SparkSession,
+    silver: Table,
+    dataset: Dataset,
+    ingest_id: str,
+    gate: GateResult,
+    accepted: DataFrame,
+    *,
+    quarantined: int,
 ) -> Books:
     """Count the ingestion's rows in Silver; `quarantined` was counted in its table."""
     in_silver = _count(spark, silver, ingest_id)
@@ -64,20 +70,36 @@ def take_stock(
 
 
 def record(
-    spark: SparkSession, ledger: Table, dataset: Dataset, staged: StagedFile, gate: GateResult, outcome: str,
+    spark: SparkSession,
+    ledger: Table,
+    dataset: Dataset,
+    staged: StagedFile,
+    gate: GateResult,
+    outcome: str,
     run_id: str | None,
 ) -> None:
     """Write the ingestion's line, once for each outcome under each definition."""
     line = {
-        "ingest_id": text(staged.ingest_id), "dataset": text(dataset.name), "outcome": text(outcome),
-        "source_uri": text(staged.uri), "source_sha256": text(staged.sha256), "run_id": text(run_id),
-        "rules_version": text(dataset.version), "rules_applied": str(gate.rules_applied).lower(),
-        "rows_in": f"{gate.rows}L", "silver": f"{gate.accepted}L", "quarantined": f"{gate.quarantined}L",
-        "dropped": f"{gate.dropped}L", "duplicates": f"{gate.duplicates}L", "finished_at": "current_timestamp()",
+        "ingest_id": text(staged.ingest_id),
+        "dataset": text(dataset.name),
+        "outcome": text(outcome),
+        "source_uri": text(staged.uri),
+        "source_sha256": text(staged.sha256),
+        "run_id": text(run_id),
+        "rules_version": text(dataset.version),
+        "rules_applied": str(gate.rules_applied).lower(),
+        "rows_in": f"{gate.rows}L",
+        "silver": f"{gate.accepted}L",
+        "quarantined": f"{gate.quarantined}L",
+        "dropped": f"{gate.dropped}L",
+        "duplicates": f"{gate.duplicates}L",
+        "finished_at": "current_timestamp()",
     }
     row = spark.sql("SELECT " + ", ".join(f"{value} AS {name}" for name, value in line.items()))
     (
-        row.write.format("delta").mode("append").option("mergeSchema", "true")
+        row.write.format("delta")
+        .mode("append")
+        .option("mergeSchema", "true")
         .option("txnAppId", f"ledger:{staged.ingest_id}:{dataset.version}:{outcome}:{gate.rules_applied}")
         .option("txnVersion", "1")
         .save(ledger.path)

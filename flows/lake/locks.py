@@ -18,9 +18,7 @@ _SAY_EVERY_S = 30.0
 
 
 @contextmanager
-def dataset_lock(
-    directory: Path, dataset: str, *, wait_s: float, say: Callable[[str], None]
-) -> Iterator[None]:
+def dataset_lock(directory: Path, dataset: str, *, wait_s: float, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the dataset; says so while it waits, and raises LakeBusyError after `wait_s` seconds."""
     directory.mkdir(parents=True, exist_ok=True)
     started = last_said = time.monotonic()

@@ -105,9 +105,14 @@ def gate_result(
     unique = f"unique ({', '.join(dataset.keys)})"
     rules.append(RuleResult(name="key_unique", severity="drop", expression=unique, failed_rows=duplicates))
     return GateResult(
-        rows=int(counts["rows"]), accepted=int(counts[ACCEPTED]), quarantined=int(counts[QUARANTINED]),
-        dropped=int(counts[DROPPED]), duplicates=duplicates, rows_failed=int(counts["rows_failed"]),
-        rules=tuple(rules), rules_applied=with_rules,
+        rows=int(counts["rows"]),
+        accepted=int(counts[ACCEPTED]),
+        quarantined=int(counts[QUARANTINED]),
+        dropped=int(counts[DROPPED]),
+        duplicates=duplicates,
+        rows_failed=int(counts["rows_failed"]),
+        rules=tuple(rules),
+        rules_applied=with_rules,
     )
 
 

@@ -24,7 +24,13 @@ def put(spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, 
         "_raw_record AS raw_record",
         "_broken AS failed_rules",
         f"{text(dataset.version)} AS rules_version",
-        "_source_file", "_source_sha256", "_event_id", "_run_id", "_ingest_id", "_row_number", INGESTED_AT,
+        "_source_file",
+        "_source_sha256",
+        "_event_id",
+        "_run_id",
+        "_ingest_id",
+        "_row_number",
+        INGESTED_AT,
     )
     writer = rows.write.format("delta")
     if held == (0, 0):

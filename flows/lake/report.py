@@ -33,8 +33,13 @@ def quality_report(
 def _books_table(gate: GateResult, books: Books | None) -> list[str]:
     if books is None:
         return [f"{gate.rows:,} rows read; Silver and Gold are unchanged.", ""]
-    rows = {"rows in": books.rows_in, "Silver": books.silver, "quarantined": books.quarantined,
-            "dropped duplicates": books.duplicates, "dropped by a rule": books.dropped}
+    rows = {
+        "rows in": books.rows_in,
+        "Silver": books.silver,
+        "quarantined": books.quarantined,
+        "dropped duplicates": books.duplicates,
+        "dropped by a rule": books.dropped,
+    }
     return ["## Books", "", "| | rows |", "|---|---:|", *(f"| {name} | {n:,} |" for name, n in rows.items()), ""]
 
 

@@ -13,8 +13,14 @@ from flows.lake.errors import LakeError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_NOT_THERE = ("DELTA_TABLE_ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "DELTA_PATH_DOES_NOT_EXIST", "PATH_NOT_FOUND",
-              "DELTA_TABLE_NOT_FOUND", "DELTA_SCHEMA_NOT_SET")
+_NOT_THERE = (
+    "DELTA_TABLE_ONLY_OPERATION",
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "PATH_NOT_FOUND",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_SCHEMA_NOT_SET",
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,14 @@ PARTS = {"kafka", "postgres", "prefect", "spark", "mlflow", "etl-worker", "mlops
          "ingest", "bridge", "monitor", "notifier", "inbox"}  # fmt: skip
 
 
-@pytest.mark.timeout(400)
-def test_both_files_are_proved_hop_by_hop(lab: Lab) -> None:
-    proof = json.loads(lab.must("demo", "--json", timeout=380))
+@pytest.fixture(scope="module")
+def proof(lab: Lab) -> dict[str, Any]:
+    """What one demonstration printed."""
+    printed: dict[str, Any] = json.loads(lab.must("demo", "--json", timeout=280))
+    return printed
+
+
+def test_both_files_are_proved_hop_by_hop(proof: dict[str, Any]) -> None:
     good, broken = proof["stories"]
     assert proof["proved"] is True
     assert {"lab.file.arrived.v1", "lab.run.completed.v1"} <= {hop["name"] for hop in good["hops"]}
@@ -40,8 +46,8 @@ def test_status_shows_every_part_with_port_pid_memory_and_health(lab: Lab) -> No
     assert all(parts[name]["port"] for name in listening)
 
 
-def test_a_trace_leads_from_the_file_to_the_deliveries(lab: Lab) -> None:
-    broken = json.loads(lab.must("demo", "--json", timeout=380))["stories"][1]
+def test_a_trace_leads_from_the_file_to_the_deliveries(lab: Lab, proof: dict[str, Any]) -> None:
+    broken = proof["stories"][1]
     event_id = next(hop["id"] for hop in broken["hops"] if hop["name"] == "lab.file.arrived.v1")
     run_id = next(hop["id"] for hop in broken["hops"] if hop["name"] == "run created")
     trace = lab.must("events", "trace", event_id, "--json")

@@ -21,7 +21,7 @@ KILLED_AFTER = {
     "kafka": "lab.file.arrived.v1",
     "postgres": "run created",
     "prefect": "run created",
-    "spark": "bronze updated",
+    "spark": "lab.quality.failed.v1",
     "mlflow": "file complete",
     "etl-worker": "run created",
     "mlops-worker": "file complete",

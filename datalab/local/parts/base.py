@@ -103,8 +103,14 @@ async def run_step(lab: Lab, part: str, command: Command, seconds: float = 120) 
     lab.layout.logs.mkdir(parents=True, exist_ok=True)
     with lab.layout.log(part).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *command.argv, env=command.environment(lab.env, part), cwd=command.cwd, **account_options(command.user),
-            stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            *command.argv,
+            env=command.environment(lab.env, part),
+            cwd=command.cwd,
+            **account_options(command.user),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             code = await asyncio.wait_for(process.wait(), seconds)

@@ -40,8 +40,16 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
 """
-_JVM = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
-        "-Dfile.encoding=UTF-8", "-Djava.awt.headless=true", "-Dorg.apache.logging.log4j.level=WARN")
+_JVM = (
+    "-Xms64m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Dfile.encoding=UTF-8",
+    "-Djava.awt.headless=true",
+    "-Dorg.apache.logging.log4j.level=WARN",
+)
 
 
 class Kafka(Part):
@@ -52,15 +60,31 @@ class Kafka(Part):
     async def prepare(self, lab: Lab) -> None:
         """Write the configuration for today's ports, and format the data folder the first time."""
         home = _home(lab)
-        write_atomically(home / "server.properties", _CONFIG.format(
-            broker=lab.ports["kafka"], controller=lab.ports["kafka-controller"], data=_escaped(home / "data")))
+        write_atomically(
+            home / "server.properties",
+            _CONFIG.format(
+                broker=lab.ports["kafka"], controller=lab.ports["kafka-controller"], data=_escaped(home / "data")
+            ),
+        )
         if (home / "data" / "meta.properties").exists():
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # A leading dash would be read as an option.
-        await run_step(lab, self.name, Command(
-            [*_java(lab, []), "kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}",
-             f"--config={home / 'server.properties'}"], cwd=home))
+        await run_step(
+            lab,
+            self.name,
+            Command(
+                [
+                    *_java(lab, []),
+                    "kafka.tools.StorageTool",
+                    "format",
+                    "--ignore-formatted",
+                    f"--cluster-id={cluster}",
+                    f"--config={home / 'server.properties'}",
+                ],
+                cwd=home,
+            ),
+        )
 
     def command(self, lab: Lab) -> Command:
         java = _java(lab, lab.class_options(self.name))

@@ -23,8 +23,20 @@ class MLflow(Part):
         home = lab.layout.home / "mlflow"
         store = f"sqlite:///{quote(str(home / 'mlflow.db'))}"
         return Command(
-            [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1",
-             "--port", str(lab.ports["mlflow"]), "--timeout-graceful-shutdown", "3", "--log-level", "warning"],
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "mlflow.server.fastapi_app:app",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(lab.ports["mlflow"]),
+                "--timeout-graceful-shutdown",
+                "3",
+                "--log-level",
+                "warning",
+            ],
             # What `mlflow server` hands to its workers.
             env={
                 "_MLFLOW_SERVER_FILE_STORE": store,
@@ -35,7 +47,8 @@ class MLflow(Part):
                 "_MLFLOW_SGI_NAME": "uvicorn",
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             },
-            cwd=home)
+            cwd=home,
+        )
 
     async def ready(self, lab: Lab) -> str | None:
         return await http_ok(f"{lab.env['MLFLOW_TRACKING_URI']}/health")

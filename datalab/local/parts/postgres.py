@@ -62,17 +62,38 @@ class Postgres(Part):
             _forget_stranger(home / "data" / "postmaster.pid")
             return
         shutil.rmtree(home / "data.new", ignore_errors=True)
-        await run_step(lab, self.name, Command(
-            [str(_binary("initdb")), "-D", str(home / "data.new"), "-U", "postgres", "--auth=trust", "--encoding=UTF8",
-             "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions"],
-            cwd=home, user=account))
+        await run_step(
+            lab,
+            self.name,
+            Command(
+                [
+                    str(_binary("initdb")),
+                    "-D",
+                    str(home / "data.new"),
+                    "-U",
+                    "postgres",
+                    "--auth=trust",
+                    "--encoding=UTF8",
+                    "--no-locale",
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--no-sync",
+                    "--no-instructions",
+                ],
+                cwd=home,
+                user=account,
+            ),
+        )
         (home / "data.new").rename(home / "data")
 
     def command(self, lab: Lab) -> Command:
         settings = {**_SETTINGS, "unix_socket_directories": str(lab.layout.postgres_socket_dir)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return Command([str(_binary("postgres")), "-D", str(_home(lab) / "data"), *options], cwd=_home(lab),
-                       user=_account(_home(lab)))
+        return Command(
+            [str(_binary("postgres")), "-D", str(_home(lab) / "data"), *options],
+            cwd=_home(lab),
+            user=_account(_home(lab)),
+        )
 
     async def ready(self, lab: Lab) -> str | None:
         return await answers(lab.database_url)
@@ -134,8 +155,11 @@ def _account(home: Path) -> str | None:
             return name
     adder = shutil.which("useradd") or "/usr/sbin/useradd"
     try:
-        subprocess.run([adder, "--system", "--no-create-home", _ACCOUNTS[0]], check=True,  # noqa: S603
-                       capture_output=True)
+        subprocess.run(
+            [adder, "--system", "--no-create-home", _ACCOUNTS[0]],
+            check=True,  # noqa: S603
+            capture_output=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "nobody"
     return _ACCOUNTS[0]

@@ -26,9 +26,23 @@ class PrefectServer(Part):
     def command(self, lab: Lab) -> Command:
         port = str(lab.ports["prefect"])
         return Command(
-            [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app",
-             "--host", "127.0.0.1", "--port", port, "--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3",
-             "--log-level", "warning"],
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "--factory",
+                "prefect.server.api.server:create_app",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                port,
+                "--timeout-keep-alive",
+                "5",
+                "--timeout-graceful-shutdown",
+                "3",
+                "--log-level",
+                "warning",
+            ],
             env={
                 "PREFECT__SERVER_FINAL": "1",
                 "PREFECT_SERVER_API_HOST": "127.0.0.1",
@@ -73,8 +87,21 @@ class PrefectWorker(Part):
         self._started = datetime.now(UTC)
 
     def command(self, lab: Lab) -> Command:
-        return Command([sys.executable, "-m", "prefect", "worker", "start", "--pool", self._pool, "--type", "process",
-                        "--name", self.name])
+        return Command(
+            [
+                sys.executable,
+                "-m",
+                "prefect",
+                "worker",
+                "start",
+                "--pool",
+                self._pool,
+                "--type",
+                "process",
+                "--name",
+                self.name,
+            ]
+        )
 
     async def ready(self, lab: Lab) -> str | None:
         api = lab.env["PREFECT_API_URL"]

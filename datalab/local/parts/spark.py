@@ -31,10 +31,21 @@ class SparkConnect(Part):
         home, spark_home = lab.layout.home / "spark", _spark_home()
         options = [word for key, value in self._conf(lab).items() for word in ("--conf", f"{key}={value}")]
         return Command(
-            [str(spark_home / "bin" / "spark-submit"), "--class", _SERVER, "--master", "local[2]",
-             "--driver-memory", "1g",
-             "--driver-java-options", _jvm_options(home, lab.class_options(self.name)), *options,
-             "--jars", ",".join(map(str, lab.jars.paths("delta"))), "spark-internal"],
+            [
+                str(spark_home / "bin" / "spark-submit"),
+                "--class",
+                _SERVER,
+                "--master",
+                "local[2]",
+                "--driver-memory",
+                "1g",
+                "--driver-java-options",
+                _jvm_options(home, lab.class_options(self.name)),
+                *options,
+                "--jars",
+                ",".join(map(str, lab.jars.paths("delta"))),
+                "spark-internal",
+            ],
             env={
                 "SPARK_HOME": str(spark_home),
                 "SPARK_LOCAL_DIRS": str(home / "local"),
@@ -44,7 +55,8 @@ class SparkConnect(Part):
                 "PYSPARK_PYTHON": sys.executable,
                 "JAVA_HOME": str(lab.need_java().home),
             },
-            cwd=home)
+            cwd=home,
+        )
 
     def _conf(self, lab: Lab) -> dict[str, str]:
         return {
@@ -72,8 +84,13 @@ class SparkConnect(Part):
 
 def _jvm_options(home: Path, more: list[str]) -> str:
     # Quoted, as Spark splits them like a shell: a state directory may have a space in its name.
-    words = ["-XX:+UseSerialGC", "-Dfile.encoding=UTF-8", f"-Dderby.system.home={home / 'derby'}",
-             f"-Djava.io.tmpdir={home / 'tmp'}", *more]
+    words = [
+        "-XX:+UseSerialGC",
+        "-Dfile.encoding=UTF-8",
+        f"-Dderby.system.home={home / 'derby'}",
+        f"-Djava.io.tmpdir={home / 'tmp'}",
+        *more,
+    ]
     return " ".join(f'"{word}"' for word in words)
 
 

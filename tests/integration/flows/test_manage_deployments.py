@@ -14,16 +14,25 @@ from datalab.runtime.settings import PROJECT_ROOT
 
 def _command(*words: str, api: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "flows/manage_deployments.py", *words], cwd=PROJECT_ROOT, capture_output=True, text=True,
-        env={**os.environ, "PREFECT_API_URL": api}, timeout=60, check=False,
+        [sys.executable, "flows/manage_deployments.py", *words],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PREFECT_API_URL": api},
+        timeout=60,
+        check=False,
     )
 
 
 @pytest.fixture(scope="module")
 def api(prefect_api_url: str) -> str:
     script = subprocess.run(
-        [str(PROJECT_ROOT / "scripts" / "init_prefect_flows.sh")], capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PREFECT_API_URL": prefect_api_url}, check=False,
+        [str(PROJECT_ROOT / "scripts" / "init_prefect_flows.sh")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PREFECT_API_URL": prefect_api_url},
+        check=False,
     )
     assert script.returncode == 0, script.stderr
     assert "medallion-etl/medallion-etl-daily" in script.stdout

@@ -65,9 +65,14 @@ def _month_by_hand(csv: str, symbol: str, month: str) -> dict[str, float]:
     rows = [line.split(",") for line in csv.splitlines() if line.startswith(f"{symbol},{month}")]
     opens, highs, lows, closes, volumes = ([float(row[i]) for row in rows] for i in range(2, 7))
     return {
-        "open_first": opens[0], "close_last": closes[-1], "high_max": max(highs), "low_min": min(lows),
-        "close_mean": sum(closes) / len(closes), "volume_total": sum(volumes),
-        "return_pct": 100 * (closes[-1] / opens[0] - 1), "trading_days": len(rows),
+        "open_first": opens[0],
+        "close_last": closes[-1],
+        "high_max": max(highs),
+        "low_min": min(lows),
+        "close_mean": sum(closes) / len(closes),
+        "volume_total": sum(volumes),
+        "return_pct": 100 * (closes[-1] / opens[0] - 1),
+        "trading_days": len(rows),
     }
 
 

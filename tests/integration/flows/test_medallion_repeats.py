@@ -17,7 +17,11 @@ from flows.medallion_etl_flow import medallion_etl_pipeline
 from tests.integration.flows.conftest import LakeView
 
 COMMITS: list[tuple[ModuleType, str]] = [
-    (bronze, "append_file"), (quarantine, "put"), (silver, "merge_accepted"), (gold, "refresh"), (books, "record"),
+    (bronze, "append_file"),
+    (quarantine, "put"),
+    (silver, "merge_accepted"),
+    (gold, "refresh"),
+    (books, "record"),
 ]
 
 
@@ -68,7 +72,11 @@ def test_a_run_that_ends_after_any_commit_and_runs_again_leaves_what_one_run_lea
     expected = {"rows_in": 42, "silver": 40, "quarantined": 1, "dropped": 0, "duplicates": 1}
     assert medallion_etl_pipeline(str(path), min_rows_threshold=1)["books"] == expected
     assert {name: len(rows) for name, rows in lake.content().items()} == {
-        "bronze/stocks": 42, "silver/stocks": 40, "quarantine/stocks": 1, "gold/stocks_monthly": 2, "ledger/stocks": 1,
+        "bronze/stocks": 42,
+        "silver/stocks": 40,
+        "quarantine/stocks": 1,
+        "gold/stocks_monthly": 2,
+        "ledger/stocks": 1,
     }
     before = lake.content()
     assert medallion_etl_pipeline(str(lake.landing))["files"] == []
@@ -84,7 +92,11 @@ def test_an_answer_that_is_lost_after_each_commit_is_retried_within_the_run(
     summary = medallion_etl_pipeline(str(path), min_rows_threshold=1)
     assert summary["books"] == {"rows_in": 42, "silver": 40, "quarantined": 1, "dropped": 0, "duplicates": 1}
     assert {name: len(rows) for name, rows in lake.content().items()} == {
-        "bronze/stocks": 42, "silver/stocks": 40, "quarantine/stocks": 1, "gold/stocks_monthly": 2, "ledger/stocks": 1,
+        "bronze/stocks": 42,
+        "silver/stocks": 40,
+        "quarantine/stocks": 1,
+        "gold/stocks_monthly": 2,
+        "ledger/stocks": 1,
     }
 
 

@@ -151,9 +151,10 @@ def test_a_killed_supervisor_leaves_no_process_and_the_data_survives(tmp_path: P
 
 
 def test_stopping_is_graceful_and_may_be_repeated(tmp_path: Path) -> None:
-    with lab(tmp_path, ["postgres"]) as (layout, _):
+    with lab(tmp_path, ["postgres"]) as (layout, state):
         assert stop(layout) is True
         assert find_marked(layout.lab_id) == []
+        assert alive([state.supervisor_pid, state.watchdog_pid or 0]) == []
         assert stop(layout) is False
     assert "database system is shut down" in layout.log("postgres").read_text()
     assert report(layout).state == "stopped"

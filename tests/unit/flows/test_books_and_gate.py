@@ -84,8 +84,9 @@ def test_event_ids_follow_the_cause_and_not_the_run(stocks: Dataset) -> None:
 def test_the_trace_is_read_from_the_tags_of_the_run() -> None:
     assert trace_from("r", ["etl", "datalab.event=e1", "datalab.correlation=c1"]) == Trace("r", "e1", "c1")
     assert trace_from(None, []) == Trace()
-    event = dataset_updated(trace_from("r", ["datalab.event=e1"]), _any_dataset(), STAGED,
-                            TableUpdate("bronze", Table("t"), 0, 1, 1))
+    event = dataset_updated(
+        trace_from("r", ["datalab.event=e1"]), _any_dataset(), STAGED, TableUpdate("bronze", Table("t"), 0, 1, 1)
+    )
     assert (event.causationid, event.correlationid) == ("e1", "e1")
 
 

@@ -31,15 +31,25 @@ def test_unknown_repeated_and_empty_fields_get_safe_names_of_their_own(datasets:
 
 def test_missing_columns_leave_out_optional_ones(datasets: dict[str, Dataset]) -> None:
     assert datasets["stocks"].missing_columns(["symbol;date;open"]) == [
-        "symbol", "date", "open", "high", "low", "close", "volume",
+        "symbol",
+        "date",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
     ]
     assert datasets["stocks"].missing_columns(STOCKS_HEADER[:-1]) == []
 
 
 @pytest.mark.parametrize(
     ("path", "header"),
-    [("/data/landing/stocks", None), ("/data/landing/stocks/x.csv", None), ("/tmp/My_Stocks_2024.csv", None),
-     ("/tmp/data.csv", STOCKS_HEADER)],
+    [
+        ("/data/landing/stocks", None),
+        ("/data/landing/stocks/x.csv", None),
+        ("/tmp/My_Stocks_2024.csv", None),
+        ("/tmp/data.csv", STOCKS_HEADER),
+    ],
 )
 def test_a_file_finds_its_dataset(datasets: dict[str, Dataset], path: str, header: list[str] | None) -> None:
     assert choose_dataset(datasets, Path(path), header=header).name == "stocks"

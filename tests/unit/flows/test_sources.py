@@ -12,7 +12,7 @@ from flows.lake.errors import SourceError
 from flows.lake.sources import ingest_id, local_path, source_files, stage
 from flows.lake.tables import ident, text, unglobbed
 
-ODD_NAMES = ["a b.csv", "dia=1.csv", "ação.csv", "100%20.csv", "a#1.csv", "x[1]{2}*?.csv", "it's \"x\".csv"]
+ODD_NAMES = ["a b.csv", "dia=1.csv", "ação.csv", "100%20.csv", "a#1.csv", "x[1]{2}*?.csv", 'it\'s "x".csv']
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

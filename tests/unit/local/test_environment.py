@@ -9,8 +9,15 @@ from datalab.local.environment import lab_environment
 from datalab.local.layout import LabLayout
 from datalab.local.marked import LAB_MARK
 
-PORTS = {"kafka": 19092, "prefect": 14200, "mlflow": 15000, "spark": 25002, "ingest": 18081, "inbox": 18025,
-         "inbox-smtp": 11025}
+PORTS = {
+    "kafka": 19092,
+    "prefect": 14200,
+    "mlflow": 15000,
+    "spark": 25002,
+    "ingest": 18081,
+    "inbox": 18025,
+    "inbox-smtp": 11025,
+}
 
 
 def environment(tmp_path: Path, **inherited: str) -> dict[str, str]:
@@ -29,8 +36,15 @@ def test_addresses_follow_the_ports(tmp_path: Path) -> None:
 
 
 def test_what_the_shell_says_of_another_prefect_or_spark_does_not_reach_the_lab(tmp_path: Path) -> None:
-    env = environment(tmp_path, PREFECT_API_KEY="secret", PREFECT_API_URL="https://elsewhere/api",
-                      SPARK_HOME="/opt/spark", PREFECT_PROFILE="cloud", JAVA_TOOL_OPTIONS="-Dx", KEPT="yes")
+    env = environment(
+        tmp_path,
+        PREFECT_API_KEY="secret",
+        PREFECT_API_URL="https://elsewhere/api",
+        SPARK_HOME="/opt/spark",
+        PREFECT_PROFILE="cloud",
+        JAVA_TOOL_OPTIONS="-Dx",
+        KEPT="yes",
+    )
 
     assert "PREFECT_API_KEY" not in env
     assert "PREFECT_PROFILE" not in env

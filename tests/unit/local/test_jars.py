@@ -50,8 +50,9 @@ def test_missing_jars_are_fetched_once(tmp_path: Path) -> None:
     assert cache.missing() == []
 
 
-@pytest.mark.parametrize("damage", [b"", CONTENT[:-1], CONTENT + b"x", b"X" + CONTENT[1:]],
-                         ids=["empty", "short", "long", "changed"])
+@pytest.mark.parametrize(
+    "damage", [b"", CONTENT[:-1], CONTENT + b"x", b"X" + CONTENT[1:]], ids=["empty", "short", "long", "changed"]
+)
 def test_a_damaged_jar_is_fetched_again(tmp_path: Path, damage: bytes) -> None:
     cache, repository = JarCache(tmp_path, [jar("a"), jar("b")]), FakeRepository()
     cache.fetch(download=repository)

@@ -26,7 +26,13 @@ def test_a_circle_is_refused_by_name() -> None:
 
 def test_a_choice_brings_what_it_needs_and_nothing_else() -> None:
     assert [part.name for part in select(all_parts(), ["bridge"])] == [
-        "postgres", "kafka", "prefect", "migrations", "topics", "bridge"]
+        "postgres",
+        "kafka",
+        "prefect",
+        "migrations",
+        "topics",
+        "bridge",
+    ]
 
 
 def test_an_unknown_part_is_refused_with_the_known_ones() -> None:
@@ -51,5 +57,17 @@ def test_every_part_has_a_name_of_its_own() -> None:
     names = [part.name for part in all_parts()]
 
     assert len(set(names)) == len(names)
-    assert {"kafka", "postgres", "prefect", "mlflow", "spark", "ingest", "bridge", "monitor", "notifier", "inbox",
-            "etl-worker", "mlops-worker"} <= set(names)
+    assert {
+        "kafka",
+        "postgres",
+        "prefect",
+        "mlflow",
+        "spark",
+        "ingest",
+        "bridge",
+        "monitor",
+        "notifier",
+        "inbox",
+        "etl-worker",
+        "mlops-worker",
+    } <= set(names)

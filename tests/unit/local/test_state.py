@@ -79,8 +79,10 @@ def test_the_lock_is_held_once_and_names_its_holder(tmp_path: Path) -> None:
 
 def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "lab.lock"
-    code = ("import os, sys; from pathlib import Path; from datalab.local.state import LabLock; "
-            "assert LabLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)")
+    code = (
+        "import os, sys; from pathlib import Path; from datalab.local.state import LabLock; "
+        "assert LabLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)"
+    )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=30)
 
     assert path.read_text().isdigit()
@@ -89,8 +91,9 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
 def test_a_mark_tells_ours_from_a_reused_number(tmp_path: Path) -> None:
     lab = LabLayout.at(tmp_path).lab_id
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE,
-                          env={**os.environ, LAB_MARK: lab}) as ours:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, env={**os.environ, LAB_MARK: lab}
+    ) as ours:
         eventually(lambda: carries_mark(ours.pid, lab))
         assert not carries_mark(ours.pid, "another lab")
         assert [found.process.pid for found in find_marked(lab)] == [ours.pid]

@@ -74,9 +74,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_bridge_triggers_correlation_id"), "bridge_triggers", ["correlation_id"], unique=False)
     op.create_index(op.f("ix_bridge_triggers_event_id"), "bridge_triggers", ["event_id"], unique=False)
     op.create_index(op.f("ix_bridge_triggers_flow_run_id"), "bridge_triggers", ["flow_run_id"], unique=False)
-    op.create_index(
-        op.f("ix_bridge_triggers_created_at_id"), "bridge_triggers", ["created_at", "id"], unique=False
-    )
+    op.create_index(op.f("ix_bridge_triggers_created_at_id"), "bridge_triggers", ["created_at", "id"], unique=False)
     op.create_index(
         "ix_bridge_triggers_unfinished",
         "bridge_triggers",
