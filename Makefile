@@ -31,7 +31,7 @@ doctor: setup ## Check this machine
 	@$(BIN)/datalab doctor
 
 test: setup ## Run every test on real parts
-	@$(PYTEST) tests
+	@$(PYTEST) tests/unit tests/integration tests/faults tests/e2e
 
 test-fast: setup ## Run the tests that need no running parts
 	@$(PYTEST) tests/unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import time
@@ -31,6 +32,8 @@ class Child:
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as stream:
+            # Before the start: the process shares this file's position and may have written by the next line.
+            offset = stream.seek(0, os.SEEK_END)
             process = subprocess.Popen(  # noqa: S603 - the parts' own commands
                 list(command.argv),
                 env=command.environment(env, part),
@@ -41,7 +44,7 @@ class Child:
                 start_new_session=True,
                 **account_options(command.user),
             )
-            return cls(process, log, stream.tell())
+            return cls(process, log, offset)
 
     @property
     def pid(self) -> int:

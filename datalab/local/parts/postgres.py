@@ -155,9 +155,9 @@ def _account(home: Path) -> str | None:
             return name
     adder = shutil.which("useradd") or "/usr/sbin/useradd"
     try:
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - a fixed command
             [adder, "--system", "--no-create-home", _ACCOUNTS[0]],
-            check=True,  # noqa: S603
+            check=True,
             capture_output=True,
         )
     except (OSError, subprocess.CalledProcessError):

@@ -56,7 +56,7 @@ def test_trigger_returns_at_once_and_runs_shows_the_run(api: str) -> None:
 
 def test_a_wrong_name_or_parameter_or_server_is_one_plain_line(api: str) -> None:
     answers = {
-        "known deployments: medallion-etl/medallion-etl-daily": _command("trigger", "nope", api=api),
+        "unknown deployment 'nope'; known deployments: ": _command("trigger", "nope", api=api),
         "min_rows_threshold": _command("trigger", "medallion-etl-daily", "--param", "min_rows_threshold=x", api=api),
         "NAME=VALUE": _command("trigger", "medallion-etl-daily", "--param", "x", api=api),
         "does not answer": _command("list", api="http://127.0.0.1:1/api"),
@@ -65,3 +65,4 @@ def test_a_wrong_name_or_parameter_or_server_is_one_plain_line(api: str) -> None
         assert answer.returncode == 1
         assert message in answer.stderr
         assert len(answer.stderr.splitlines()) == 1
+    assert "medallion-etl/medallion-etl-daily" in answers["unknown deployment 'nope'; known deployments: "].stderr

@@ -1,4 +1,4 @@
-"""The inbox and the notifier as processes, on the session's broker and the module's database."""
+"""The inbox and the notifier as processes, on a broker of their own and the module's database."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ from tests.integration.notifier.parts import (
     process,
     scripted_receiver,
 )
+from tests.support.lab_parts import kafka_broker
 
 StartNotifier = Callable[..., AbstractContextManager[Process]]
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of its own: a new group reads from the beginning, and other suites' events would be delivered too."""
+    with kafka_broker(tmp_path_factory.mktemp("notifier-kafka")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="session")
