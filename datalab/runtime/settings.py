@@ -27,6 +27,8 @@ class LabSettings(BaseSettings):
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     database_url: str = Field(default="", repr=False)
     prefect_api_url: str = "http://127.0.0.1:4200/api"
+    # Where a browser finds Prefect; in containers that is another address than the API's.
+    prefect_ui_url: str = ""
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     spark_remote: str | None = None
     spark_master_url: str | None = None
@@ -51,6 +53,11 @@ class LabSettings(BaseSettings):
         if self.landing_dir is None:  # pragma: no cover - the validator always fills it
             raise ValueError("LANDING_DIR: is empty; set it to a directory")
         return self.landing_dir.absolute()
+
+    @property
+    def prefect_pages(self) -> str:
+        """The address that links to Prefect's pages start with, without a slash at the end."""
+        return (self.prefect_ui_url or self.prefect_api_url.rstrip("/").removesuffix("/api")).rstrip("/")
 
     def require_database_url(self) -> str:
         """DATABASE_URL, or a ValueError that says what to do."""

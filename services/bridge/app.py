@@ -74,7 +74,7 @@ async def build(
         if consumer:
             health.check("kafka", consumer.check)
         app = create_app("bridge", health, description="Events start flow runs, exactly one each; runs report back.")
-        app.include_router(bridge_router(book, ledger, settings.prefect_api_url.rstrip("/").removesuffix("/api")))
+        app.include_router(bridge_router(book, ledger, settings.prefect_pages))
         yield Bridge(app, consumer, relay)
 
 

@@ -50,7 +50,7 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         Publisher(settings.kafka_bootstrap_servers, settings.monitor_group, request_timeout_s=5.0, connect_later=True)
     )
     outbox = Outbox(sessions, publisher, clock, every_s=settings.monitor_publish_every_s)
-    effects = Effects(sessions, rules, clock, prefect_ui=settings.prefect_ui, changed=outbox.wake)
+    effects = Effects(sessions, rules, clock, prefect_ui=settings.prefect_pages, changed=outbox.wake)
     retry = RetryPolicy(longest_s=5.0, is_transient=database_is_down)
     intake = Intake(settings.monitor_group, effects.take, KafkaDeadLetters(publisher), retry)
     stream = EventStream(

@@ -22,8 +22,3 @@ class MonitorSettings(LabSettings):
     def alerts_file(self) -> Path:
         """Where the alert rules are."""
         return self.datalab_config_dir / "alerts.yaml"
-
-    @property
-    def prefect_ui(self) -> str:
-        """The address of Prefect's pages, which the API's address implies."""
-        return self.prefect_api_url.rstrip("/").removesuffix("/api")

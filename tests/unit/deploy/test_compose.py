@@ -1,4 +1,4 @@
-"""What any reader of docker-compose.yml may rely on: nothing refers to what is not there, nothing is open or unpinned."""
+"""What a reader of docker-compose.yml may rely on: nothing refers to what is not there, is open or unpinned."""
 
 from __future__ import annotations
 
@@ -106,6 +106,14 @@ def test_nothing_keeps_a_service_from_being_scaled(services: Services, name: str
     assert not {"ports", "container_name", "hostname"} & set(services[name])
 
 
+def test_the_page_about_it_names_every_service(services: Services, root: Path) -> None:
+    page = (root / "docs/deployment.md").read_text("utf-8")
+    table = page.partition("## What each service is")[2].partition("\n## ")[0]
+    assert [name for name in services if f"`{name}`" not in table] == []
+    scale = page.partition("## Scale")[2].partition("\n## ")[0]
+    assert [name for name in SCALED if f"`{name}`" not in scale] == []
+
+
 def test_every_image_is_pinned_and_still_maintained(services: Services) -> None:
     for name, service in services.items():
         image = service["image"]
@@ -153,17 +161,17 @@ def test_volumes_configs_and_secrets_exist_and_are_used(compose: Any, services: 
 
 
 def test_commands_name_programs_that_exist(services: Services, root: Path) -> None:
-    from datalab.local.tasks import _TASKS
-
     for name, service in services.items():
         command = service.get("command", [])
         if command[:2] == ["python", "-m"]:
-            assert importlib.util.find_spec(command[2]), name
-            assert importlib.util.find_spec(f"{command[2]}.__main__") or not (root / command[2].replace(".", "/")).is_dir()
+            module = root / command[2].replace(".", "/")
+            file = module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
+            assert 'if __name__ == "__main__":' in file.read_text("utf-8"), name
         for word in (*command, *service.get("healthcheck", {}).get("test", [])):
             if re.fullmatch(r"(/opt/datalab/)?(deploy|flows)/.+", word):
                 assert (root / word.removeprefix("/opt/datalab/")).is_file(), f"{name}: {word}"
-    assert services["topics"]["command"][3] in _TASKS
+    tasks = (root / "datalab/local/tasks.py").read_text("utf-8")
+    assert f'"{services["topics"]["command"][3]}": ' in tasks
 
 
 def test_spark_is_where_the_image_has_it(services: Services) -> None:
@@ -176,3 +184,10 @@ def test_spark_is_where_the_image_has_it(services: Services) -> None:
         assert home == f"/opt/datalab/.venv/{'/'.join(here.parts[-4:])}"
         program = services[name]["command"][0]
         assert (here / Path(program).relative_to(home)).is_file()
+
+
+def test_spark_may_load_its_native_libraries_from_tmp(services: Services) -> None:
+    for name in ("spark-master", "spark-worker", "spark-connect"):
+        (mount,) = services[name]["tmpfs"]
+        assert mount.startswith("/tmp:")
+        assert "exec" in mount.split(":")[1].split(","), name

@@ -128,7 +128,9 @@ def test_our_services_listen_beyond_their_container_and_are_asked_at_their_port(
 
 def test_the_gateway_gives_each_service_its_own_port(services: Services, root: Path) -> None:
     conf = (root / "deploy/gateway/nginx.conf").read_text("utf-8")
-    routes = re.findall(r"listen (\d+); location / \{ set \$service ([a-z]+):(\d+);\s+proxy_pass http://\$service;", conf)
+    routes = re.findall(
+        r"listen (\d+); location / \{ set \$service ([a-z]+):(\d+);\s+proxy_pass http://\$service;", conf
+    )
     assert {name: int(inside) for outside, name, inside in routes if outside == inside} == PORTS
     assert {int(p.rsplit(":")[-1]) for p in services["gateway"]["ports"]} == set(PORTS.values())
 

@@ -68,7 +68,7 @@ def test_every_package_of_the_project_is_in_the_image(dockerfile: str) -> None:
 
 
 def test_the_jars_stage_has_the_code_that_it_runs(dockerfile: str, root: Path, tmp_path: Path) -> None:
-    stage = dockerfile.split(" AS jars\n")[1].split("\nFROM ")[0]
+    stage = dockerfile.split(" AS jars\n")[1].split("\nFROM ", maxsplit=1)[0]
     for source, target in copied(stage):
         destination = tmp_path / target / Path(source).name if target.endswith("/") else tmp_path / target
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,7 @@ _LINE = re.compile(r"^(?P<comment>#?)(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$", 
 def lines(root: Path) -> list[tuple[bool, str, str]]:
     """Every variable of the example: whether it is only shown, its name, its value."""
     return [
-        (bool(m["comment"]), m["name"], m["value"])
-        for m in _LINE.finditer((root / ".env.example").read_text("utf-8"))
+        (bool(m["comment"]), m["name"], m["value"]) for m in _LINE.finditer((root / ".env.example").read_text("utf-8"))
     ]
 
 
