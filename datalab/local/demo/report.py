@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -38,7 +36,10 @@ class Report:
             if story.missing:
                 self._console.print(f"\n{story.title}: MISSING {story.missing}", style="bold red", highlight=False)
         self._console.print()
-        self._console.print(self._claims([*((s.title, s.claims) for s in proof.stories), ("whole lab", proof.claims)]))
+        for title, claims in [*((s.title, s.claims) for s in proof.stories), ("whole lab", proof.claims)]:
+            for claim in claims:
+                self._console.print(_judged(title, claim), soft_wrap=True, highlight=False)
+        self._console.print()
         self._console.print(self._totals(proof))
         for name, link in proof.links.items():
             self._console.print(f"  {name:<10} {link}", highlight=False, soft_wrap=True)
@@ -46,22 +47,17 @@ class Report:
         self._console.print(f"\n{verdict}", style="bold green" if proof.proved else "bold red")
 
     @staticmethod
-    def _claims(groups: Iterable[tuple[str, list[Claim]]]) -> Table:
-        table = Table(box=None, pad_edge=False)
-        for column in ("", "claim", "expected", "found"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
-        for title, claims in groups:
-            for claim in claims:
-                mark = Text("✓", "green") if claim.holds else Text("✗", "bold red")
-                table.add_row(mark, f"{title}: {claim.name}", _plain(claim.expected), _plain(claim.found))
-        return table
-
-    @staticmethod
     def _totals(proof: Proof) -> Table:
         table = Table("events", "", box=None, pad_edge=False)
         for type_, count in proof.totals.get("events", {}).items():
             table.add_row(type_, str(count))
         return table
+
+
+def _judged(title: str, claim: Claim) -> Text:
+    mark = ("✓ ", "green") if claim.holds else ("✗ ", "bold red")
+    found = _plain(claim.found) if claim.holds else f"{_plain(claim.found)}, expected {_plain(claim.expected)}"
+    return Text.assemble(mark, (f"{title}: {claim.name}: ", ""), (found, "bold"))
 
 
 def _plain(value: object) -> str:
