@@ -191,7 +191,7 @@ def find_new_files(job: Job, files: list[Path]) -> list[Path]:
     """The files whose content at that place has no line in the ledger."""
     with job.spark.session() as spark:
         done = lake_books.settled(spark, job.table("ledger"))
-    return [file for file in files if sources.ingest_id(file.as_uri(), sources.hash_file(file)) not in done]
+    return sources.unsettled(files, done)
 
 
 @task(name="bronze", **_TASK)

@@ -98,7 +98,8 @@ class Consumer:
     ) -> None:
         done = None
         for record in records:
-            if not await self._one(record, stop):
+            # A batch may hold minutes of work: told to stop, it leaves the rest to the next start.
+            if stop.is_set() or not await self._one(record, stop):
                 break
             done = record.offset + 1
         if done is None:

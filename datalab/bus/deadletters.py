@@ -56,4 +56,5 @@ def without_origin(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, byte
 
 
 def _headers(about: dict[str, object]) -> list[tuple[str, bytes]]:
-    return [(PREFIX + name, str(value).encode()) for name, value in about.items()]
+    # A reason may quote half of a surrogate pair; a letter that cannot be written would hold up its partition.
+    return [(PREFIX + name, str(value).encode("utf-8", "backslashreplace")) for name, value in about.items()]

@@ -87,6 +87,7 @@ class Publisher:
 
     async def publish_record(self, topic: str, record: EncodedRecord, partition: int | None = None) -> RecordRef:
         """Publish a record that is encoded already, such as a dead letter."""
+        producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 # One after the other, in the order of the calls: where aiokafka's buffer is full it lets those who
@@ -98,7 +99,9 @@ class Publisher:
                     )
                 metadata = await sent
         except TimeoutError:
-            await self._drop()
+            # Only the one it was given to: who has waited for its turn until now must not take away a newer one.
+            if producer is not None and producer is self._producer:
+                await self._drop()
             raise TimeoutError(f"Kafka did not acknowledge a record for {topic} in {self._timeout_s:g} s") from None
         except (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError) as error:
             raise RecordRefusedError(f"{type(error).__name__}: {error}") from error

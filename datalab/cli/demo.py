@@ -33,15 +33,18 @@ def demo(
 
     from datalab.cli.up import bring_up
     from datalab.local.addresses import lab_addresses
-    from datalab.local.control import stop
+    from datalab.local.control import running, stop
     from datalab.local.demo.report import Report
     from datalab.local.demo.run import demonstrate
     from datalab.local.layout import LabLayout
 
     # With --json, stdout belongs to the proof, and what happens meanwhile goes to stderr.
     report = Report(Console(stderr=as_json))
-    started = not lab_addresses().is_running
-    if started:
+    found = lab_addresses()
+    state = running(LabLayout.at(found.home))
+    # A lab that somebody else is starting at this moment is theirs, and goes on.
+    started = state is None or state.phase not in {"starting", "ready"}
+    if not found.is_running:
         with redirect_stdout(sys.stderr):
             code = bring_up(detach=True)
         if code:

@@ -113,6 +113,8 @@ def _background_lost_race(layout: LabLayout, console: Console) -> int:
     from datalab.local.control import running
 
     state = running(layout)
+    if state is not None and state.phase == "stopping":
+        return _failed(None, f"The lab in {layout.home} is being stopped; start it again once it is.", console)
     return _join(layout, state, console) if state else _failed(None, "another `datalab up` is at work", console)
 
 

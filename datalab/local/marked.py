@@ -48,16 +48,23 @@ def carries_mark(pid: int, lab_id: str) -> bool:
         return False
 
 
-def end_marked(lab_id: str, *, parts: Collection[str] | None = None, grace: float = 5.0) -> int:
+def end_marked(
+    lab_id: str,
+    *,
+    parts: Collection[str] | None = None,
+    grace: float = 5.0,
+    until: Callable[[], bool] = lambda: False,
+) -> int:
     """End every process of the lab, or of some parts: politely first, then with SIGKILL. Returns how many.
 
     Postgres goes last, so that nobody loses it while finishing. Looks again until a search finds none, as a process
-    may start another while it is being ended.
+    may start another while it is being ended, or `until` says that it is no longer ours to do.
     """
     ended: set[int] = set()
     for _ in range(20):
         found = find_marked(lab_id, parts)
-        if not found:
+        # Asked after the search: what was found before a successor came cannot be its own.
+        if not found or until():
             break
         ended.update(marked.process.pid for marked in found)
         databases = [marked.process for marked in found if marked.part == _POSTGRES]

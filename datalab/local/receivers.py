@@ -28,7 +28,7 @@ def receivers(layout: LabLayout, ports: Mapping[str, int], inherited: Mapping[st
         # The guard refuses loopback and plain http but for these two.
         "NOTIFIER_ALLOWED_HOSTS": ",".join(filter(None, [inherited.get("NOTIFIER_ALLOWED_HOSTS"), web, smtp])),
     }
-    if "SMTP_HOST" in inherited:
+    if inherited.get("SMTP_HOST"):
         # A host without a port means the protocol's own port, not the inbox's.
         del ours["SMTP_PORT"]
     secret = inherited.get("ALERT_WEBHOOK_SECRET") or _kept_secret(layout.home / "alert-webhook.secret")

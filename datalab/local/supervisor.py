@@ -142,7 +142,10 @@ class Supervisor:
         env = {key: value for key, value in os.environ.items() if key not in (LAB_MARK, PART_MARK)}
         with os.fdopen(reader, "rb") as stdin, self._lab.layout.log("watchdog").open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "datalab.local.watchdog", self.state.lab_id],
+                [
+                    *(sys.executable, "-m", "datalab.local.watchdog", self.state.lab_id),
+                    *(str(self._lab.layout.lock_file), str(os.getpid())),
+                ],
                 stdin=stdin,
                 stdout=output,
                 stderr=output,

@@ -1,7 +1,8 @@
-"""`python -m datalab.local.watchdog LAB_ID`: ends all processes of the lab once its supervisor is gone.
+"""`python -m datalab.local.watchdog LAB_ID LOCK SUPERVISOR`: ends all processes of the lab once its supervisor is gone.
 
 The supervisor holds the other end of our standard input and never writes. When that end closes, however the supervisor
-ended, we look for the lab's processes and end them. We carry no mark ourselves and ignore polite signals.
+ended, we look for the lab's processes and end them. We carry no mark ourselves and ignore polite signals. Once another
+supervisor holds the lab's lock the rest is its work: what we found from then on could be its own new processes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from datalab.local.marked import end_marked
+from datalab.local.state import LabLock
 
 
 def main() -> None:
@@ -20,10 +23,15 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 4096):
         pass
+    lab_id, lock, supervisor = sys.argv[1], LabLock(Path(sys.argv[2])), int(sys.argv[3])
+
+    def succeeded() -> bool:
+        return lock.holder() not in {None, supervisor}
+
     # Twice: a process that was just being started shows its mark only a moment later.
-    end_marked(sys.argv[1])
+    end_marked(lab_id, until=succeeded)
     time.sleep(0.3)
-    end_marked(sys.argv[1])
+    end_marked(lab_id, until=succeeded)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ _AWAY = (
 
 def create_engine(database_url: str, *, pool_size: int = 5) -> AsyncEngine:
     """An engine for `postgresql+asyncpg://…`. Connections are tested before use, since Postgres may restart."""
-    return create_async_engine(database_url, pool_size=pool_size, max_overflow=5, pool_pre_ping=True)
+    # Errors are logged, and parameters hold the addresses and secrets of webhooks.
+    return create_async_engine(
+        database_url, pool_size=pool_size, max_overflow=5, pool_pre_ping=True, hide_parameters=True
+    )
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -67,7 +67,7 @@ def source_files(path: Path, suffixes: tuple[str, ...] = (".csv",)) -> list[Path
             files = [child for child in path.iterdir() if _is_finished(child) and child.suffix.lower() in suffixes]
             if not files:
                 raise SourceError(f"{path}: the directory has no {' or '.join(suffixes)} file")
-            return sorted(files, key=lambda child: (child.stat().st_mtime_ns, child.name))
+            return sorted(files, key=lambda child: (_modified_ns(child), child.name))
         if path.is_file():
             return [path]
         exists = path.exists()
@@ -142,10 +142,30 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def unsettled(files: Iterable[Path], done: Collection[str]) -> list[Path]:
+    """The files whose ingestion is not among those that are done. One that cannot be read counts as one of them: its
+    own loading says why, and the others are loaded all the same."""
+    return [file for file in files if not _is_done(file, done)]
+
+
+def _is_done(file: Path, done: Collection[str]) -> bool:
+    try:
+        return ingest_id(file.as_uri(), hash_file(file)) in done
+    except SourceError:
+        return False
+
+
 def _chunks(source: object) -> Iterator[bytes]:
     read = source.read  # type: ignore[attr-defined]
     while chunk := read(_CHUNK):
         yield chunk
+
+
+def _modified_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # it went since it was listed, which its own loading will tell
+        return 0
 
 
 def _is_finished(path: Path) -> bool:

@@ -101,6 +101,8 @@ def text(value: str | None) -> str:
     if value is None:
         return "CAST(NULL AS STRING)"
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    # Spark replaces ${env:NAME} in any SQL text, also within literals, by what the server's environment holds.
+    escaped = escaped.replace("$", "\\u0024")
     return f"'{escaped}'"
 
 

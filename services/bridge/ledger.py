@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -121,6 +121,7 @@ def _to_token(row: TriggerRow) -> str:
 def _from_token(token: str) -> tuple[datetime, str]:
     try:
         at, id_ = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return datetime.fromisoformat(at), str(id_)
-    except (binascii.Error, ValueError, TypeError) as error:
+        # The database compares aware times only.
+        return datetime.fromisoformat(at).astimezone(UTC), str(id_)
+    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
         raise ValueError("page_token: is not one that this service gave; leave it out to start anew") from error

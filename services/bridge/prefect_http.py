@@ -54,7 +54,11 @@ class PrefectHttp:
             raise PrefectAwayError(f"Prefect answered {answer.status_code} to {method} {path}")
         if answer.status_code >= 400:
             raise PrefectRefusedError(answer.status_code, _detail(answer))
-        return answer.json()
+        try:
+            return answer.json()
+        except ValueError:
+            # A redirect or a proxy's page: a wrong PREFECT_API_URL, of which no event must die.
+            raise PrefectAwayError(f"what answers {answer.status_code} to {method} {path} is not Prefect") from None
 
 
 def _detail(answer: httpx.Response) -> str:

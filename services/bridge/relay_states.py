@@ -20,6 +20,7 @@ _BY_TYPE: dict[str, type[EventData]] = {
 }
 FINAL = frozenset(("COMPLETED", "FAILED", "CRASHED", "CANCELLED"))
 _LONGEST_MESSAGE = 4000
+_LONGEST_ID = 2048
 _MOST_PARAMETERS = 200_000  # characters of JSON; Kafka refuses records over 1 MiB
 
 
@@ -72,4 +73,6 @@ def state_event(run: FlowRun, state: State, flow: str, deployment: str | None) -
 
 
 def _tag(run: FlowRun, prefix: str) -> str | None:
-    return next((tag.removeprefix(prefix) for tag in run.tags if tag.startswith(prefix) and tag != prefix), None)
+    # Anybody may tag a run; a value that no event can carry must not hold up the states of all other runs.
+    values = (tag.removeprefix(prefix) for tag in run.tags if tag.startswith(prefix))
+    return next((value for value in values if 0 < len(value) <= _LONGEST_ID), None)

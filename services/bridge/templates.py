@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,20 @@ from pydantic_core import to_jsonable_python
 from schemas.envelope import Event
 
 Render = Callable[[dict[str, Any]], Any]
-_ENV = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's own, which would let templates call pydantic's methods; some of those read files and unpickle."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """No method of the event may be reached."""
+        return super().is_safe_attribute(obj, attr, value) and not (isinstance(obj, Event) and callable(value))
+
+
+_ENV = _Sandbox(undefined=StrictUndefined, autoescape=False)
 _ENV.globals.clear()
+# The braces with what Jinja takes for whitespace control; a minus after a blank belongs to the expression.
+_MARKS = re.compile(r"^\{\{[-+]?|-?\}\}$")
 
 
 class TemplateFailedError(Exception):
@@ -59,7 +72,7 @@ def _compile_text(source: str) -> Render:
     template = _ENV.from_string(source)
     if not _is_one_expression(source):
         return template.render
-    expression = _ENV.compile_expression(source.strip()[2:-2].strip("-+ \n"), undefined_to_none=False)
+    expression = _ENV.compile_expression(_MARKS.sub("", source.strip()), undefined_to_none=False)
     return lambda names: _defined(expression(names))
 
 
@@ -84,6 +97,9 @@ def _refuse_harmful(value: Any) -> None:
     if isinstance(value, str) and "\x00" in value:
         # Neither Prefect's database nor ours can store it; Prefect would answer 503 for ever.
         raise TemplateFailedError("a value contains the character NUL, which cannot be stored")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        # Prefect encodes lists of runs with orjson: with one such run it answers 500 to all who ask for them.
+        raise TemplateFailedError("a number does not fit into 64 bits, which Prefect cannot store")
     if isinstance(value, dict):
         if "__prefect_kind" in value:
             # Prefect would resolve it (templates, variables of the workspace); events must not reach that.

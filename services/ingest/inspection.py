@@ -5,6 +5,7 @@ Blocks; call it in a thread. Memory stays flat whatever the file's size.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -24,6 +25,8 @@ from services.ingest.placement import Placement, dataset_of, place
 from services.ingest.settling import Stamp
 
 _CHUNK = 1024 * 1024
+# What this process lacks for the moment; no file is to blame for it.
+_PASSING = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN, errno.ESTALE))
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def inspect(found: Found, root: Path, stopping: threading.Event) -> Verdict:
     except FileNotFoundError:
         return Vanished()
     except OSError as error:
-        return refused(f"it cannot be read: {error.strerror or error}; mend that and touch the file")
+        # A refusal would stand until somebody touched the file; as changed it is looked at again.
+        unreadable = refused(f"it cannot be read: {error.strerror or error}; mend that and touch the file")
+        return Changed() if error.errno in _PASSING else unreadable
 
 
 def _read(found: Found, placement: Placement, root: Path, stopping: threading.Event) -> Verdict:

@@ -88,6 +88,9 @@ async def main(stop: asyncio.Event) -> None:
     except (RuleFileError, StreamStalledError, OSError, ValueError) as error:
         log.critical("monitor.failed", reason=str(error))
         status = 1
+    except Exception as error:  # left to Python, the process would wait for faust's threads and never end
+        log.critical("monitor.failed", exc_info=error)
+        status = 1
     if status or (monitor is not None and monitor.stream.stuck):
         # A thread of faust may be stuck, and Python would wait for it for ever. Nothing is lost: what was handled
         # is in Postgres, and what was not is seen again.

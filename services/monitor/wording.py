@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
 _KNOWN = frozenset({"event", "data", "labels"})
 _SUMMARY, _DESCRIPTION, _ANNOTATION = 300, 4000, 2000
-_SANDBOX = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's own, which would let templates call pydantic's methods; some of those read files and unpickle."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """No method of the event may be reached."""
+        return super().is_safe_attribute(obj, attr, value) and not (isinstance(obj, Event) and callable(value))
+
+
+_SANDBOX = _Sandbox(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
 
 class Wording(NamedTuple):

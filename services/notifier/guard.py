@@ -62,7 +62,10 @@ class Guard:
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses that may be connected to; raises RefusedError if any answer is refused, OSError if none."""
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError:  # an empty label, or one of more than 63 characters
+            raise RefusedError("the host is not a name that can be looked up") from None
         resolved = [addresses.parse(str(info[4][0]).partition("%")[0]) for info in found]
         allowed = self._is_allowed(host, port)
         for address in resolved:

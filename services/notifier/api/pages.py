@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
@@ -27,8 +27,9 @@ def position_of(token: str | None) -> Position | None:
         return None
     try:
         at, key = json.loads(base64.urlsafe_b64decode(token))
-        return datetime.fromisoformat(at), str(key)
-    except (ValueError, TypeError):
+        # The database compares aware times only.
+        return datetime.fromisoformat(at).astimezone(UTC), str(key)
+    except (ValueError, TypeError, OverflowError):
         raise Problem(
             400, "Invalid page token", "page_token: is not one that this service gave; start without it"
         ) from None

@@ -79,6 +79,8 @@ def test_a_condition_that_cannot_be_judged_is_a_failure_and_not_a_no(where: str)
         ("{{ event.data.code }}", "0012"),
         ("{{ event.data['code'] }}", "0012"),
         ("{{- event.data.size -}}", 5),
+        ("{{ -event.data.size }}", -5),
+        ("{{-event.data.size}}", 5),
         ("{{ event.time }}", "2026-01-01T00:00:00Z"),
         ("n={{ event.data.size }}", "n=5"),
         ("{{ event.data.size }}{{ event.data.size }}", "55"),
@@ -105,6 +107,8 @@ def test_a_template_keeps_the_type_of_its_value(template: Any, value: Any) -> No
         "{{ event.__class__.__mro__ }}",
         "{{ event.data.names.append('c') }}",
         "{{ event.model_dump }}",
+        "{{ event.model_json_schema() }}",
+        "{{ event.parse_raw('x', proto='pickle', allow_pickle=True) }}",
     ],
 )
 def test_a_template_that_fails_or_reaches_too_far_fails_the_rule(template: str) -> None:
@@ -116,7 +120,9 @@ def test_a_template_that_fails_or_reaches_too_far_fails_the_rule(template: str) 
     assert DATA["names"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("value", ["a\x00b", {"__prefect_kind": "jinja", "template": "{{ 1 }}"}, float("nan")])
+@pytest.mark.parametrize(
+    "value", ["a\x00b", {"__prefect_kind": "jinja", "template": "{{ 1 }}"}, float("nan"), 2**63, -(2**63) - 1]
+)
 def test_values_that_prefect_must_not_be_given_are_refused(value: Any) -> None:
     with pytest.raises(TemplateFailedError):
         Template("{{ event.data.x }}").render(event(data={"x": [value]}))

@@ -69,6 +69,12 @@ def test_a_run_without_our_tags_has_no_cause() -> None:
     assert (event.causationid, event.correlationid) == (None, None)
 
 
+def test_a_tag_that_no_event_can_carry_does_not_hold_up_the_run() -> None:
+    event = told("RUNNING", "Running", run(tags=["datalab.event=" + "x" * 2049, "datalab.correlation=" + "y" * 2048]))
+    assert event is not None
+    assert (event.causationid, event.correlationid) == (None, "y" * 2048)
+
+
 def test_an_end_carries_times_duration_and_a_short_message() -> None:
     ended = run(start_time=T0, end_time=T0 + timedelta(seconds=3), total_run_time=2.5, parameters={"n": 1})
     event = told("COMPLETED", "Completed", ended, message="m" * 5000, at=3)

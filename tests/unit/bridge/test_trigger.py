@@ -149,6 +149,13 @@ async def test_an_answer_that_is_a_refusal_is_not(status: int) -> None:
     assert not is_transient(raised.value)
 
 
+@pytest.mark.parametrize("status", [200, 307])
+async def test_what_is_not_prefect_is_an_outage_of_prefect(status: int) -> None:
+    with pytest.raises(PrefectAwayError, match="is not Prefect") as raised:
+        await prefect(lambda _: httpx.Response(status, html="<p>a proxy's page</p>")).get("/x")
+    assert is_transient(raised.value)
+
+
 async def test_no_answer_does_not_give_away_the_address() -> None:
     def fail(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(f"no route to {request.url}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.lake.errors import SourceError
-from flows.lake.sources import ingest_id, local_path, source_files, stage
+from flows.lake.sources import ingest_id, local_path, source_files, stage, unsettled
 from flows.lake.tables import ident, text, unglobbed
 
 ODD_NAMES = ["a b.csv", "dia=1.csv", "ação.csv", "100%20.csv", "a#1.csv", "x[1]{2}*?.csv", 'it\'s "x".csv']
@@ -89,5 +89,16 @@ def test_an_ingestion_is_place_and_content() -> None:
 def test_names_and_literals_are_quoted() -> None:
     assert ident("a`b") == "`a``b`"
     assert text("it's \\ x") == "'it\\'s \\\\ x'"
+    # Spark would put the server's environment in its place.
+    assert text("${env:SECRET}") == r"'\u0024{env:SECRET}'"
     assert text(None) == "CAST(NULL AS STRING)"
     assert unglobbed("/a[1]{b}*") == r"/a\[1\]\{b\}\*"
+
+
+def test_a_file_that_vanished_meanwhile_keeps_no_other_out(tmp_path: Path) -> None:
+    done, new, gone = tmp_path / "done.csv", tmp_path / "new.csv", tmp_path / "gone.csv"
+    done.write_text("a\n1\n")
+    new.write_text("a\n2\n")
+    known = {ingest_id(done.as_uri(), hashlib.sha256(done.read_bytes()).hexdigest())}
+
+    assert unsettled([done, gone, new], known) == [gone, new]

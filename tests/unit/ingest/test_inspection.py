@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -53,6 +54,17 @@ def test_the_id_follows_from_place_and_content_alone(path: Path) -> None:
     assert ids[0] == ids[1]
     assert len(ids) == 4
     assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(("fault", "refused"), [(errno.EMFILE, False), (errno.ESTALE, False), (errno.EACCES, True)])
+def test_what_we_lack_for_the_moment_refuses_no_file(
+    path: Path, fault: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(inspection.os, "open", fail)
+    assert isinstance(look(path), Refused if refused else Changed)
 
 
 def test_a_file_that_is_not_as_listed_has_changed(path: Path) -> None:

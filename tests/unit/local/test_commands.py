@@ -9,9 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from datalab.cli import doctor, down, status, up
+from datalab.cli import demo, doctor, down, status, up
+from datalab.local.demo.proof import Proof
 from datalab.local.doctor import examine
 from datalab.local.layout import LabLayout
+from datalab.local.state import LabLock, LabState, Phase
 
 
 @pytest.fixture
@@ -88,3 +90,48 @@ def test_a_folder_that_cannot_be_made_is_fatal(tmp_path: Path) -> None:
 
     assert findings["folders"].fatal
     assert "DATALAB_HOME" in findings["folders"].mend
+
+
+def test_up_while_the_lab_is_being_stopped_is_no_success(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = LabLayout.at(tmp_path)
+    lock = LabLock(layout.lock_file)
+    assert lock.acquire()
+    LabState(layout.lab_id, str(layout.home), phase="stopping").save(layout)
+    monkeypatch.setattr("datalab.local.doctor.examine", lambda *_, **__: [])
+    monkeypatch.setattr("datalab.cli.fetch.fetch_with_progress", lambda _: 0)
+
+    answer = CliRunner().invoke(app, ["up"])
+
+    lock.release()
+    assert answer.exit_code == 1
+    assert "is being stopped" in answer.stderr
+
+
+@pytest.mark.parametrize(("phase", "stops"), [("starting", False), ("ready", False), ("stopped", True)])
+def test_the_demonstration_stops_only_a_lab_that_it_started(
+    phase: Phase, stops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = LabLayout.at(tmp_path)
+    lock = LabLock(layout.lock_file)
+    if not stops:
+        assert lock.acquire()
+    LabState(layout.lab_id, str(layout.home), phase=phase).save(layout)
+    stopped: list[LabLayout] = []
+
+    async def demonstrate(*_: object, **__: object) -> Proof:
+        return Proof([])
+
+    monkeypatch.setenv("DATALAB_HOME", str(tmp_path))
+    monkeypatch.setattr("datalab.cli.up.bring_up", lambda **_: 0)
+    monkeypatch.setattr("datalab.local.demo.run.demonstrate", demonstrate)
+    monkeypatch.setattr("datalab.local.control.stop", stopped.append)
+    commands = typer.Typer()
+    demo.register(commands)
+
+    answer = CliRunner().invoke(commands, [])
+
+    lock.release()
+    assert answer.exit_code == 0, answer.output
+    assert stopped == ([layout] if stops else [])

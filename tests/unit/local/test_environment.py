@@ -90,3 +90,8 @@ def test_messages_go_to_the_inbox_unless_the_user_named_a_receiver(tmp_path: Pat
     assert (mixed["SMTP_HOST"], "SMTP_PORT" in mixed) == ("mail.example", False)
     assert mixed["ALERT_WEBHOOK_SECRET"] == ours["ALERT_WEBHOOK_SECRET"]
     assert (tmp_path / "alert-webhook.secret").stat().st_mode & 0o077 == 0
+
+
+def test_a_mail_server_left_empty_is_none_so_mail_goes_to_the_inbox(tmp_path: Path) -> None:
+    env = lab_environment(LabLayout.at(tmp_path), {"inbox": 8025, "inbox-smtp": 1025}, "", {"SMTP_HOST": ""})
+    assert (env["SMTP_HOST"], env["SMTP_PORT"]) == ("127.0.0.1", "1025")

@@ -115,3 +115,22 @@ def test_a_long_or_odd_folder_gets_a_short_socket_path(tmp_path: Path) -> None:
         socket = LabLayout.at(tmp_path / name).postgres_socket_dir
         assert len(os.fsencode(socket / ".s.PGSQL.5432.lock")) < 108
         assert not set(" ,ç") & set(str(socket))
+
+
+def test_the_watchdog_leaves_the_processes_of_a_second_supervisor_alone(tmp_path: Path) -> None:
+    layout = LabLayout.at(tmp_path)
+    lock = LabLock(layout.lock_file)
+    assert lock.acquire()
+    sleeper = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(sleeper, stdin=subprocess.PIPE, env={**os.environ, LAB_MARK: layout.lab_id}) as part:
+        eventually(lambda: carries_mark(part.pid, layout.lab_id))
+        # Ours is the living lock; the watchdog's own supervisor had another number.
+        watch(layout, supervisor=os.getpid() + 1)
+        assert part.poll() is None
+        watch(layout, supervisor=os.getpid())
+        eventually(lambda: part.poll() is not None)
+
+
+def watch(layout: LabLayout, *, supervisor: int) -> None:
+    command = [sys.executable, "-m", "datalab.local.watchdog", layout.lab_id, str(layout.lock_file), str(supervisor)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=30)

@@ -82,6 +82,12 @@ def test_a_template_cannot_leave_its_sandbox() -> None:
     assert "SecurityError" in said.annotations["template_error"]
 
 
+def test_a_template_cannot_call_the_methods_of_the_event() -> None:
+    said = worded(rule_saying("{{ event.model_json_schema() }}"), quality_failed("stocks"))
+    assert said.summary == "r: stocks"
+    assert "unsafe" in said.annotations["template_error"]
+
+
 def test_a_summary_is_one_line_and_texts_are_cut() -> None:
     said = worded(rule_saying("a\nb {{ 'x' * 500 }}", "{{ 'y' * 9000 }}"), quality_failed("stocks"))
     assert "\n" not in said.summary

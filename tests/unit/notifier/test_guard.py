@@ -119,3 +119,9 @@ async def test_other_spellings_of_loopback_are_refused(spelling: str) -> None:
 )
 def test_only_scheme_and_host_are_shown(url: str, may_be_seen: str) -> None:
     assert shown(url) == may_be_seen
+
+
+@pytest.mark.parametrize("host", ["a..example", "x" * 64 + ".example"])
+async def test_a_host_that_is_no_name_is_refused_rather_than_a_fault(host: str) -> None:
+    with pytest.raises(RefusedError, match="not a name"):
+        await Guard().check(f"https://{host}/hook")

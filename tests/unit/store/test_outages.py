@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
-from datalab.store.engine import database_is_down
+from datalab.store.engine import create_engine, database_is_down
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_an_outage_is_recognised(error: Exception) -> None:
 @pytest.mark.parametrize("error", [ValueError("x"), IntegrityError("INSERT", {}, Exception("duplicate"))])
 def test_a_fault_is_not_taken_for_an_outage(error: Exception) -> None:
     assert not database_is_down(error)
+
+
+async def test_a_failed_statement_does_not_give_away_its_parameters() -> None:
+    engine = create_engine("postgresql+asyncpg://nobody@/none?host=/nowhere")
+    assert engine.sync_engine.hide_parameters
+    await engine.dispose()
