@@ -43,7 +43,7 @@ def once(parts: list[dict[str, Any]]) -> Mapping[str, float]:
             first, first_limit = _up(environment)
             first_parts = _status(environment)
             demo = _timed(environment, "demo", "--json")
-            time.sleep(_SETTLE_S)
+            time.sleep(_SETTLE_S)  # idleness is what is measured next; there is nothing to wait for
             idle = _status(environment)
             _timed(environment, "down")
             second, second_limit = _up(environment)

@@ -16,10 +16,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def publish(
-        type: Annotated[str, typer.Argument(help="Event type, such as lab.metric.sampled.v1")],  # noqa: A002
+        type: Annotated[str, typer.Argument(help="Event type, such as lab.metric.sampled.v1")],  # noqa: A002 - the word users know
         data: Annotated[str, typer.Option("--data", help="The payload: JSON, @FILE, or @- for the standard input")],
         subject: Annotated[str | None, typer.Option(help="What it is about; default: what the type says")] = None,
-        id: Annotated[str | None, typer.Option("--id", help="Its id; default: a new one")] = None,  # noqa: A002
+        id: Annotated[str | None, typer.Option("--id", help="Its id; default: a new one")] = None,  # noqa: A002 - the word users know
         source: Annotated[str, typer.Option(help="Who says so")] = "datalab/cli",
         as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON")] = False,
     ) -> None:
