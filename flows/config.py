@@ -44,13 +44,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A flow as Prefect knows it. `parameters` are the defaults of its scheduled runs."""
+    """A flow as Prefect knows it. `parameters` are the defaults of its runs; without `cron` only events and people
+    start it."""
 
     name: str
     flow: str
     entrypoint: str
     pool: str
-    cron: str
+    cron: str | None
     description: str
     tags: tuple[str, ...]
     parameters: Callable[[LabSettings], Mapping[str, Any]] = field(default=lambda _: {})
@@ -79,6 +80,51 @@ DEPLOYMENTS = (
             "enable_quality_checks": True,
             "min_rows_threshold": 1000,
         },
+    ),
+    Deployment(
+        name="monitoring-5min",
+        flow="monitoring",
+        entrypoint="flows/monitoring_flow.py:monitoring_pipeline",
+        pool=ETL_POOL,
+        cron="*/5 * * * *",
+        description="Topics and lag, health of the lake and of every service, as events and as a report.",
+        tags=("monitoring",),
+    ),
+    Deployment(
+        name="mlops-training-weekly",
+        flow="mlops-training",
+        entrypoint="flows/mlops_flow.py:mlops_training_pipeline",
+        pool=MLOPS_POOL,
+        cron="0 2 * * 0",
+        description="Trains on Gold at a pinned version, promotes what beats the champion, scores what is new.",
+        tags=("mlops", "training"),
+    ),
+    Deployment(
+        name="maintenance-weekly",
+        flow="maintenance",
+        entrypoint="flows/maintenance_flow.py:maintenance_pipeline",
+        pool=MLOPS_POOL,
+        cron="0 3 * * 6",
+        description="Verified backup, and only then purge, OPTIMIZE and VACUUM; audit, statistics and a report.",
+        tags=("maintenance",),
+    ),
+    Deployment(
+        name="kafka-pipeline",
+        flow="kafka-pipeline",
+        entrypoint="flows/kafka_pipeline_flow.py:pipeline_kafka",
+        pool=ETL_POOL,
+        cron=None,
+        description="Consumes a topic, processes its messages and publishes the results on another.",
+        tags=("kafka",),
+    ),
+    Deployment(
+        name="quarantine-audit",
+        flow="quarantine-audit",
+        entrypoint="flows/quarantine_audit_flow.py:quarantine_audit",
+        pool=ETL_POOL,
+        cron=None,
+        description="Says which rows of a file were put in quarantine, and why.",
+        tags=("quality",),
     ),
 )
 

@@ -22,7 +22,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.config import FlowSettings
 from flows.lake import announcements, bronze, gold, quality, quarantine, silver, sources
 from flows.lake import books as lake_books
-from flows.lake.announcements import TableUpdate, Trace
+from flows.lake.announcements import TableUpdate
 from flows.lake.books import Books
 from flows.lake.datasets import Dataset, choose_dataset, load_datasets
 from flows.lake.errors import BatchError, LakeError
@@ -33,6 +33,8 @@ from flows.lake.session import SparkConnection
 from flows.lake.sources import StagedFile
 from flows.lake.tables import Lake, Table
 from flows.runs import current_trace, task_options
+from flows.trace import Trace
+from flows.usage import HOOKS
 from schemas.envelope import Event
 
 _TASK = task_options()
@@ -63,7 +65,7 @@ class Job:
         return self.lake.work / "staging" / self.dataset.name
 
 
-@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False)
+@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False, **HOOKS)
 def medallion_etl_pipeline(
     source_path: str,
     enable_quality_checks: bool = True,

@@ -121,18 +121,21 @@ async def _register(client: PrefectClient, settings: LabSettings, deployment: De
         parameters=dict(deployment.parameters(settings)),
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
-        schedules=[
-            DeploymentScheduleCreate(
-                schedule=CronSchedule(cron=deployment.cron, timezone=TIMEZONE), slug=deployment.name
-            )
-        ],
+        schedules=_schedules(deployment),
     )
     return {
         "name": deployment.full_name,
         "pool": deployment.pool,
-        "schedule": f"{deployment.cron} {TIMEZONE}",
+        "schedule": f"{deployment.cron} {TIMEZONE}" if deployment.cron else None,
         "id": identifier,
     }
+
+
+def _schedules(deployment: Deployment) -> list[DeploymentScheduleCreate]:
+    if deployment.cron is None:
+        return []
+    schedule = CronSchedule(cron=deployment.cron, timezone=TIMEZONE)
+    return [DeploymentScheduleCreate(schedule=schedule, slug=deployment.name)]
 
 
 def _load(entrypoint: str) -> Any:

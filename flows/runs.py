@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flows.config import retry_policy
-from flows.lake.announcements import Trace
-from flows.lake.errors import LakeError
+from flows.errors import FlowError
+from flows.trace import Trace
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -32,12 +32,12 @@ def trace_from(run_id: str | None, tags: Iterable[str]) -> Trace:
 
 
 def may_pass_later(_task: Any, _task_run: Any, state: State[Any]) -> bool:
-    """Whether a failed task is worth its retries: what the lake calls permanent is not."""
+    """Whether a failed task is worth its retries: what a flow calls permanent is not."""
     try:
         error = state.result(raise_on_failure=False)
     except Exception:  # without a readable result the seed's policy, to retry, holds
         return True
-    return not isinstance(error, LakeError) or error.transient
+    return not isinstance(error, FlowError) or error.transient
 
 
 def task_options() -> dict[str, Any]:

@@ -8,6 +8,18 @@ from pydantic import Field
 
 from schemas.envelope import EventData
 
+# Names of measurements, with their units. What each is `of`, and its labels:
+RUN_CPU = "run.cpu_seconds"  # s; of the flow; labels run_id, flow
+RUN_MEMORY_PEAK = "run.memory_peak_bytes"  # By; as above
+SERVICE_CPU = "service.cpu_seconds"  # s, since its start; of the service
+SERVICE_MEMORY = "service.memory_bytes"  # By, resident; of the service
+TOPIC_LAG = "topic.lag"  # 1, records; of the topic; label group
+TOPIC_RECORDS = "topic.records"  # 1, records that are kept; of the topic
+TABLE_AGE = "table.age_seconds"  # s, since its newest version; of LAYER/TABLE
+TABLE_ROWS = "table.rows"  # 1; of LAYER/TABLE
+TABLE_FILES = "table.files"  # 1; of LAYER/TABLE
+TABLE_SIZE = "table.size_bytes"  # By, of the newest version; of LAYER/TABLE
+
 
 class MetricSampled(EventData):
     """One measurement of a subject."""

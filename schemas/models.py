@@ -38,3 +38,37 @@ class ModelRejected(_ModelVersion):
     """The version did not beat the champion."""
 
     type: ClassVar[str] = "lab.model.rejected.v1"
+
+
+class _Score(EventData):
+    topic: ClassVar[str] = "lab.models"
+
+    name: str = Field(description="Name of the model in the registry")
+    version: str
+    dataset: str
+    entity: str = Field(description="What was scored, such as a symbol")
+    period: str = Field(description="When it was observed, as an ISO date")
+    observed: float
+    predicted: float
+    score: float = Field(ge=0, description="|observed - predicted| in standard deviations of the model's own errors")
+    threshold: float = Field(gt=0, description="From this score on an observation is unusual")
+    data_version: int = Field(ge=0, description="Delta version of the table that was scored")
+    run_id: str | None = Field(default=None, description="Prefect flow run; none outside Prefect")
+
+    def subject(self) -> str:
+        return self.entity
+
+    def key(self) -> str:
+        return self.name
+
+
+class ScoreUnusual(_Score):
+    """The newest observation is far from what the champion expected."""
+
+    type: ClassVar[str] = "lab.score.unusual.v1"
+
+
+class ScoreNormal(_Score):
+    """The newest observation is about what the champion expected."""
+
+    type: ClassVar[str] = "lab.score.normal.v1"

@@ -74,3 +74,24 @@ class RunLate(_RunState):
     """The run was due and no worker took it."""
 
     type: ClassVar[str] = "lab.run.late.v1"
+
+
+class RunOverrun(EventData):
+    """The run is still going and has taken longer than its limit allows."""
+
+    type: ClassVar[str] = "lab.run.overrun.v1"
+    topic: ClassVar[str] = "lab.runs"
+
+    run_id: str
+    run_name: str
+    flow: str
+    deployment: str | None = Field(default=None, description="flow/deployment; none for a run without one")
+    start_time: AwareDatetime
+    limit_s: float = Field(gt=0, description="Seconds that a run of it may take")
+    exceeded_at: AwareDatetime = Field(description="start_time + limit_s")
+
+    def subject(self) -> str:
+        return self.run_id
+
+    def key(self) -> str:
+        return self.deployment or self.flow

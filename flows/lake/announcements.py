@@ -10,29 +10,12 @@ from flows.lake.datasets import Dataset
 from flows.lake.quality import GateResult
 from flows.lake.sources import StagedFile
 from flows.lake.tables import Table
+from flows.trace import Trace
 from schemas.datasets import DatasetUpdated
-from schemas.envelope import Event, EventData, event_id, new_event
+from schemas.envelope import Event
 from schemas.quality import QualityFailed, QualityPassed
 
 SOURCE = "/flows/medallion-etl"
-
-
-@dataclass(frozen=True)
-class Trace:
-    """The run, and the event that started it."""
-
-    run_id: str | None = None
-    event_id: str | None = None
-    correlation_id: str | None = None
-
-    def event(self, data: EventData, *identity: str) -> Event:
-        return new_event(
-            data,
-            source=SOURCE,
-            id=event_id(data.type, *identity),
-            causationid=self.event_id,
-            correlationid=self.correlation_id or self.event_id,
-        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,7 @@ def quality_checked(trace: Trace, dataset: Dataset, table: Table, staged: Staged
         rules=list(gate.rules),
     )
     limits = [rule.expression for rule in gate.rules]
-    return trace.event(data, staged.ingest_id, table.path, dataset.version, *limits)
+    return trace.event(SOURCE, data, staged.ingest_id, table.path, dataset.version, *limits)
 
 
 def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: TableUpdate) -> Event:
@@ -78,4 +61,4 @@ def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: 
         rows_quarantined=books.quarantined if books else 0,
         rows_duplicate=books.duplicates if books else 0,
     )
-    return trace.event(data, staged.ingest_id, update.table.path, dataset.version)
+    return trace.event(SOURCE, data, staged.ingest_id, update.table.path, dataset.version)

@@ -1,15 +1,12 @@
-"""What can go wrong in the lake, in plain words: each message is shown as the state of a run.
-
-A `LakeError` would fail again in the same way, so a task does not retry it, unless `transient` says that it may pass.
-"""
+"""What can go wrong in the lake, in plain words; which of it is worth another try, see `flows.errors`."""
 
 from __future__ import annotations
 
+from flows.errors import FlowError
 
-class LakeError(Exception):
-    """Base. Its message is for the person who reads the run's state."""
 
-    transient = False
+class LakeError(FlowError):
+    """Base."""
 
 
 class DatasetError(LakeError):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
-from flows.lake.announcements import TableUpdate, Trace, dataset_updated, quality_checked
+from flows.lake.announcements import TableUpdate, dataset_updated, quality_checked
 from flows.lake.books import Books
 from flows.lake.datasets import Dataset, load_datasets
 from flows.lake.errors import BooksError, QualityRefusedError
@@ -18,6 +18,7 @@ from flows.lake.report import quality_report
 from flows.lake.sources import StagedFile
 from flows.lake.tables import Table
 from flows.runs import trace_from
+from flows.trace import Trace
 
 STAGED = StagedFile("file:///landing/stocks/x.csv", "a" * 64, 10, Path("/staging/x.csv"), ("symbol",), False)
 
