@@ -1,8 +1,9 @@
-"""`datalab demo`: two real files through the whole lab, and the proof of what they caused."""
+"""`datalab demo`: three files through the whole lab, and the proof of what they caused."""
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Annotated
 
@@ -19,7 +20,8 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab running if this command started it.")] = False,
     patience: Annotated[float, typer.Option(help="Seconds that each hop may take.")] = 180.0,
 ) -> None:
-    """Feed the lab two files and prove, from the systems themselves, what they caused.
+    """Feed the lab three files and prove, from the systems themselves, what they caused: Gold and a trained model,
+    an alert about broken rows, and an alert about a price that the model did not expect.
 
     Starts the lab if it does not run, and stops it again.
 
@@ -50,6 +52,8 @@ def demo(
         if code:
             raise typer.Exit(code)
     lab = lab_addresses()
+    # Left to its default, SIGTERM would end this process and leave the lab running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         proof = asyncio.run(demonstrate(lab, report.show, patience_s=patience))
         report.conclude(proof)

@@ -15,8 +15,7 @@ import httpx
 import pytest
 
 from datalab.local.demo.proof import Hop
-from datalab.local.demo.run import demonstrate
-from datalab.local.demo.samples import broken_prices
+from datalab.local.demo.run import BROKEN, demonstrate
 from tests.e2e.conftest import Lab
 
 # Which parts die in one story, each right after this hop was seen: when it has most to lose.
@@ -38,7 +37,9 @@ async def end_open_alerts(lab: Lab) -> None:
     deadline = time.monotonic() + 60
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         while True:
-            answer = await client.get(f"{lab.addresses.monitor}/v1/alerts", params={"status": "firing"})
+            answer = await client.get(
+                f"{lab.addresses.monitor}/v1/alerts", params={"status": "firing", "rule": "data-quality"}
+            )
             if not answer.raise_for_status().json()["alerts"]:
                 return
             assert time.monotonic() < deadline, answer.json()
@@ -58,7 +59,7 @@ async def test_the_story_ends_once(lab: Lab, moments: dict[str, str]) -> None:
                 killed.add(part)
                 os.kill(before[part]["pid"], signal.SIGKILL)
 
-    proof = await demonstrate(lab.addresses, kill, samples=[broken_prices()], patience_s=150)
+    proof = await demonstrate(lab.addresses, kill, acts=[BROKEN], patience_s=150)
     assert killed == moments.keys()
     assert proof.proved, proof.as_dict()
     after = lab.status()

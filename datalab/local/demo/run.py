@@ -1,4 +1,4 @@
-"""The whole demonstration against a running lab: subscribe, tell both stories, count."""
+"""The whole demonstration against a running lab: subscribe, tell the stories, count."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from datalab.local.addresses import LabAddresses
 from datalab.local.demo.eventlog import EventLog
+from datalab.local.demo.hops import conclude
 from datalab.local.demo.proof import Claim, Hop, Proof
-from datalab.local.demo.samples import Sample, broken_prices, real_prices
-from datalab.local.demo.story import Teller, Witnesses
-from datalab.local.demo.witnesses import Inbox, Notifier, Prefect, until
+from datalab.local.demo.samples import Sample, broken_prices, jumping_price, real_prices
+from datalab.local.demo.stories import BrokenFile, GoodFile, JumpingPrice, Telling
+from datalab.local.demo.teller import Teller, Witnesses
+from datalab.local.demo.witnesses import Inbox, MLflow, Notifier, Prefect, until
 from schemas.catalog import topics
 
 SUBSCRIPTION = "demo"
@@ -23,18 +25,30 @@ SUBSCRIBED = ["lab.dataset.updated.v1", "lab.run.completed.v1"]
 _READ = [spec.name for spec in topics() if spec.name not in ("lab.s3-notifications", "lab.dead-letters")]
 
 
+class Act(NamedTuple):
+    """A story with the file that it starts with; `name` begins the file's name."""
+
+    name: str
+    story: type[Telling]
+    sample: Callable[[], Sample]
+
+
+GOOD = Act("stocks", GoodFile, real_prices)
+BROKEN = Act("broken", BrokenFile, broken_prices)
+JUMP = Act("jump", JumpingPrice, jumping_price)
+
+
 async def demonstrate(
     lab: LabAddresses,
     show: Callable[[str | Hop], None],
     *,
-    samples: Sequence[Sample] | None = None,
+    acts: Sequence[Act] = (GOOD, BROKEN, JUMP),
     patience_s: float = 180.0,
 ) -> Proof:
-    """Tell the story of each sample (default: the good file, then the broken one), one after the other.
+    """Tell the stories one after the other.
 
     `show` is given each heading and each hop as it is seen; `patience_s` is how long each hop may take.
     """
-    samples = (real_prices(), broken_prices()) if samples is None else samples
     # The broker's clock stamps the records; a little overlap costs nothing.
     since = datetime.now(UTC) - timedelta(seconds=2)
     stamp = since.strftime("%Y%m%dT%H%M%S%f")[:-3]
@@ -43,17 +57,16 @@ async def demonstrate(
         events = await stack.enter_async_context(EventLog(lab.kafka, _READ, since))
         inbox, notifier = Inbox(client, lab.inbox), Notifier(client, lab.notifier)
         await _subscribe(notifier, inbox)
-        witnesses = Witnesses(events, Prefect(client, lab.prefect_api), inbox, patience_s)
+        asked = Witnesses(events, Prefect(client, lab.prefect_api), MLflow(client, lab.mlflow), inbox, patience_s)
         tellers = []
-        for sample in samples:
-            name = "broken" if sample.broken_rows else "stocks"
+        for act in acts:
+            sample = act.sample()
             show(f"{sample.title}: {sample.rows:,} rows{_broken(sample)}")
-            teller = Teller(sample.title, sample, witnesses, show)
-            target = lab.landing / "stocks" / f"{name}{stamp}.csv"
-            await (teller.tell_broken(target) if sample.broken_rows else teller.tell_good(target))
+            teller = Teller(sample, asked, show)
+            await act.story(teller).tell(lab.landing / "stocks" / f"{act.name}{stamp}.csv")
             tellers.append(teller)
         for teller in tellers:
-            await teller.conclude()
+            await conclude(teller)
         proof = Proof([teller.story for teller in tellers], links=lab.pages)
         await _balance(proof, notifier, events)
         return proof

@@ -1,4 +1,4 @@
-"""The files of the demonstration: real stock prices, and the same prices with rows broken on purpose."""
+"""The files of the demonstration: real stock prices, the same with rows broken on purpose, and with one that jumps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NEGATIVE_PRICES, _MISSING_DATES, _REPEATED_ROWS = 25, 10, 40
+SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+JUMPING_SYMBOL, _JUMP = "IBM", 1.8
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,20 @@ def broken_prices() -> Sample:
     for _ in range(_MISSING_DATES):
         rows[next(places)]["Date"] = ""
     rows += [dict(rows[next(places)]) for _ in range(_REPEATED_ROWS)]
-    written = io.StringIO()
-    writer = csv.DictWriter(written, header, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     broken = _NEGATIVE_PRICES + _MISSING_DATES
-    return Sample("broken prices", written.getvalue().encode(), len(rows), broken, _REPEATED_ROWS)
+    return Sample("broken prices", _csv(header, rows), len(rows), broken, _REPEATED_ROWS)
+
+
+def jumping_price() -> Sample:
+    """The same file with one symbol's prices of its newest month far above the month before. No rule is broken."""
+    content = real_prices().content
+    header = content.decode().splitlines()[0].split(",")
+    rows = _rows(content)
+    newest = max(row["Date"][:7] for row in rows if row["Ticker"] == JUMPING_SYMBOL)
+    for row in rows:
+        if row["Ticker"] == JUMPING_SYMBOL and row["Date"].startswith(newest):
+            row |= {name: f"{float(row[name]) * _JUMP:.6f}" for name in ("Open", "High", "Low", "Close", "Adj Close")}
+    return Sample("a price that jumps", _csv(header, rows), len(rows), broken_rows=0, repeated_rows=0)
 
 
 def drop(sample: Sample, target: Path) -> Path:
@@ -65,6 +75,14 @@ def drop(sample: Sample, target: Path) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return hidden.rename(target)
+
+
+def _csv(header: list[str], rows: list[dict[str, str]]) -> bytes:
+    written = io.StringIO()
+    writer = csv.DictWriter(written, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue().encode()
 
 
 def _rows(content: bytes) -> list[dict[str, str]]:

@@ -1,5 +1,5 @@
-"""Asking the systems: Prefect's API, the Delta tables, the notifier's ledger and the inbox. Reads only,
-but for the demonstration's own webhook subscription."""
+"""Asking the systems: Prefect's API, MLflow's registry, the Delta tables, the notifier's ledger and the
+inbox. Reads only, but for the demonstration's own webhook subscription."""
 
 from __future__ import annotations
 
@@ -33,15 +33,37 @@ class Prefect:
     def __init__(self, client: httpx.AsyncClient, api_url: str) -> None:
         self._client, self._api = client, api_url.rstrip("/")
 
-    async def runs_of(self, event_id: str) -> list[dict[str, Any]]:
-        """Every flow run that carries the tag of this event."""
-        body = {"flow_runs": {"tags": {"all_": [f"datalab.event={event_id}"]}}}
+    async def runs_of(self, event_id: str, deployment: str) -> list[dict[str, Any]]:
+        """Every run of this deployment (flow/name) that carries the tag of this event."""
+        body = {
+            "flow_runs": {"tags": {"all_": [f"datalab.event={event_id}"]}},
+            "deployments": {"name": {"any_": [deployment.partition("/")[2]]}},
+        }
         answer = await self._client.post(f"{self._api}/flow_runs/filter", json=body)
         return cast(list[dict[str, Any]], answer.raise_for_status().json())
 
     def link(self, run_id: str) -> str:
         """The page of a run."""
         return f"{self._api.removesuffix('/api')}/runs/flow-run/{run_id}"
+
+
+class MLflow:
+    """What MLflow's model registry says."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self._client, self._url = client, url.rstrip("/")
+
+    async def champion(self, model: str) -> dict[str, Any] | None:
+        """The version that bears the alias `champion`: its `version` and `run_id` among others; None without one."""
+        address = f"{self._url}/api/2.0/mlflow/registered-models/alias"
+        answer = await self._client.get(address, params={"name": model, "alias": "champion"})
+        if answer.status_code in {400, 404}:
+            return None
+        return cast(dict[str, Any], answer.raise_for_status().json()["model_version"])
+
+    def link(self, model: str, version: str) -> str:
+        """The page of a version."""
+        return f"{self._url}/#/models/{quote(model)}/versions/{quote(version)}"
 
 
 class Inbox:
