@@ -14,8 +14,8 @@ import typer
 
 if TYPE_CHECKING:
     from datalab.bus.publisher import RecordRef
-    from datalab.cli.trace_tree import TraceNode
     from datalab.local.addresses import LabAddresses
+    from datalab.trace.tree import TraceNode
     from schemas.envelope import Event
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
@@ -47,7 +47,7 @@ def tail(
 
 def show(event_id: Annotated[str, typer.Argument(help="The event's id")], timeout: _Seconds = 30.0) -> None:
     """Print one event as JSON, with its place on Kafka."""
-    from datalab.cli.trace_sources import find_event
+    from datalab.trace.events import find_event
     from schemas.codec import to_structured
 
     record, event = asyncio.run(_bounded(find_event(_lab().kafka, event_id), timeout))
@@ -60,7 +60,7 @@ def trace(
     timeout: _Seconds = 30.0,
 ) -> None:
     """Print what an event caused, and what caused it: runs, events, alerts, deliveries."""
-    from datalab.cli.trace_tree import render
+    from datalab.trace.tree import render
 
     correlation, roots = asyncio.run(_bounded(_trace(_lab(), event_id), timeout))
     if as_json:
@@ -75,7 +75,7 @@ async def _tail(
     topics: list[str] | None, since: datetime | None, limit: int | None, *, follow: bool, as_json: bool
 ) -> None:
     from datalab.bus.reader import read_events
-    from datalab.cli.trace_sources import event_topics
+    from datalab.trace.events import event_topics
 
     known = event_topics()
     if unknown := set(topics or ()) - set(known):
@@ -89,9 +89,10 @@ async def _tail(
 
 
 async def _trace(lab: LabAddresses, event_id: str) -> tuple[str, list[TraceNode]]:
-    from datalab.cli.trace_sources import chain_of, find_event, ledgers_of
-    from datalab.cli.trace_tree import build_trace
     from datalab.store.engine import database_is_down
+    from datalab.trace.events import chain_of, find_event
+    from datalab.trace.ledgers import ledgers_of
+    from datalab.trace.tree import build_trace
 
     _, event = await find_event(lab.kafka, event_id)
     chain = await chain_of(lab.kafka, event.correlation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from datalab.cli.trace_tree import Delivery, TraceNode, Trigger, build_trace, render
+from datalab.trace.tree import Delivery, TraceNode, Trigger, build_trace, render
 from schemas.envelope import Event
 
 START = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
