@@ -71,6 +71,14 @@ class Gold(_Definition):
         return not any(re.search(rf"\b{re.escape(name)}\b", groups, re.IGNORECASE) for name in others)
 
 
+class Retention(_Definition):
+    """How long rows stay: those whose `date` (a Spark SQL expression over the table's columns) is more than
+    `keep_days` ago may be purged, whole partitions at a time."""
+
+    date: Expression
+    keep_days: int = Field(gt=0)
+
+
 class Dataset(_Definition):
     """One dataset: how it is read, checked, keyed, laid out and aggregated."""
 
@@ -83,6 +91,9 @@ class Dataset(_Definition):
     rules: tuple[Rule, ...] = ()
     table_rules: tuple[TableRule, ...] = ()
     gold: dict[Name, Gold] = Field(default_factory=dict)
+    # Both are for maintenance alone: a critical dataset is backed up each time; without a retention all rows stay.
+    critical: bool = False
+    retention: dict[Literal["bronze", "silver", "quarantine"], Retention] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _keys_are_required_columns(self) -> Self:
@@ -98,8 +109,8 @@ class Dataset(_Definition):
 
     @property
     def version(self) -> str:
-        """Changes whenever the definition does; 12 hexadecimal digits."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Changes whenever what makes the tables does; 12 hexadecimal digits."""
+        content = json.dumps(self.model_dump(mode="json", exclude={"critical", "retention"}), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def canonical_names(self, header: Iterable[str]) -> list[str]:

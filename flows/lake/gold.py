@@ -12,7 +12,7 @@ from flows.lake.datasets import Dataset, Gold
 from flows.lake.tables import Table, ident, text
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _SILVER, _TOUCHED, _FRESH = "gold_silver", "gold_touched", "gold_fresh"
 
@@ -45,6 +45,14 @@ def refresh(
     else:
         fresh.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(table.path)
     return GoldUpdate(table.written_version(spark), touched.count())
+
+
+def recomputed(spark: SparkSession, silver: Table, gold: Gold) -> DataFrame:
+    """Every group as Silver has it now, to hold Gold against. Lazy; nothing is written."""
+    rows = silver.read(spark)
+    rows.createOrReplaceTempView(_SILVER)
+    rows.selectExpr(*_groups(gold)).distinct().createOrReplaceTempView(_TOUCHED)
+    return spark.sql(aggregate_sql(gold))
 
 
 def aggregate_sql(gold: Gold) -> str:
