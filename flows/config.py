@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from datalab.runtime.settings import PROJECT_ROOT, LabSettings
 
@@ -23,11 +24,20 @@ POOL_TYPE = "process"
 class FlowSettings(LabSettings):
     """The lab's environment, and what only flows read."""
 
+    # The project's, wherever a flow or a command is called from.
+    model_config = SettingsConfigDict(env_file=PROJECT_ROOT / ".env")
+
     task_retries: int = Field(default=3, ge=0, validation_alias="DATALAB_TASK_RETRIES")
     task_retry_delay_s: float = Field(default=60.0, ge=0, validation_alias="DATALAB_TASK_RETRY_DELAY_S")
     spark_wait_s: float = Field(default=90.0, gt=0, validation_alias="DATALAB_SPARK_WAIT_S")
     spark_jars: str = Field(default="", validation_alias="DATALAB_SPARK_JARS")
     lock_wait_s: float = Field(default=3600.0, gt=0, validation_alias="DATALAB_LOCK_WAIT_S")
+    backup_dir: Path | None = Field(default=None, validation_alias="DATALAB_BACKUP_DIR")
+
+    @property
+    def backups(self) -> Path:
+        """Where maintenance keeps its backups; a disk of their own outlives the lake's."""
+        return (self.backup_dir or self.datalab_home / "backups").absolute()
 
     @property
     def datasets_file(self) -> Path:

@@ -1,4 +1,4 @@
-"""Deployments on the Prefect server: `deploy | list | runs | trigger NAME`, each with `--json`.
+"""Deployments on the Prefect server: `deploy | list | runs | workers | trigger NAME`, each with `--json`.
 
 It tells Prefect what `flows.config` declares, and may be repeated at any time. It runs no flow itself.
 """
@@ -18,6 +18,7 @@ if __package__ in {None, ""}:  # started as a script, from anywhere
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from flows.config import FlowSettings
+from flows.text_table import text_table
 
 Row = dict[str, Any]
 
@@ -27,25 +28,34 @@ class CommandError(Exception):
 
 
 async def deploy(_: argparse.Namespace) -> list[Row]:
-    from flows.registration import register
+    from flows.registration import DeclarationError, register
 
-    return await register(FlowSettings())
+    try:
+        return await register(FlowSettings())
+    except DeclarationError as error:
+        raise CommandError(str(error)) from error
 
 
 async def list_(_: argparse.Namespace) -> list[Row]:
-    from flows.registration import deployments
+    from flows.server_view import deployments
 
     return await deployments()
 
 
+async def workers(_: argparse.Namespace) -> list[Row]:
+    from flows.server_view import workers
+
+    return await workers()
+
+
 async def runs(arguments: argparse.Namespace) -> list[Row]:
-    from flows.registration import recent_runs
+    from flows.server_view import recent_runs
 
     return await recent_runs(arguments.limit)
 
 
 async def trigger(arguments: argparse.Namespace) -> list[Row]:
-    from flows.registration import UnknownDeploymentError, start_run
+    from flows.server_view import UnknownDeploymentError, start_run
 
     try:
         return [await start_run(arguments.name, _parameters(arguments.param))]
@@ -56,16 +66,26 @@ async def trigger(arguments: argparse.Namespace) -> list[Row]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line on stderr."""
     arguments = _parser().parse_args(argv)
-    # Without an address Prefect would start a server of its own and deploy to that.
-    os.environ.setdefault("PREFECT_API_URL", FlowSettings().prefect_api_url)
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     try:
+        os.environ["PREFECT_API_URL"] = _address(arguments)
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
         rows = asyncio.run(_answer(arguments.run, arguments))
     except CommandError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(json.dumps(rows, default=str, ensure_ascii=False) + "\n" if arguments.json else _table(rows))
+    sys.stdout.write(json.dumps(rows, default=str, ensure_ascii=False) + "\n" if arguments.json else text_table(rows))
     return 0
+
+
+def _address(arguments: argparse.Namespace) -> str:
+    from flows.prefect_server import api_address, wait_until_it_answers
+
+    if not (seconds := getattr(arguments, "wait", 0)):
+        return api_address()
+    try:
+        return wait_until_it_answers(seconds, lambda line: sys.stderr.write(f"{line}\n"))
+    except TimeoutError as error:
+        raise CommandError(str(error)) from error
 
 
 async def _answer(
@@ -105,20 +125,9 @@ def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
     return parameters
 
 
-def _table(rows: Sequence[Row]) -> str:
-    if not rows:
-        return "none\n"
-    cells = [[str("" if row.get(key) is None else row[key]) for key in rows[0]] for row in rows]
-    widths = [max(len(line[i]) for line in [list(rows[0]), *cells]) for i in range(len(rows[0]))]
-    lines = [[key.upper() for key in rows[0]], *cells]
-    return "".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="manage_deployments.py", description="Deployments of the lab's flows.")
-    commands = parser.add_subparsers(required=True, metavar="deploy | list | runs | trigger")
+    commands = parser.add_subparsers(required=True, metavar="deploy | list | runs | workers | trigger")
 
     def command(name: str, run: Callable[[argparse.Namespace], Awaitable[list[Row]]], about: str) -> Any:
         added = commands.add_parser(name, help=about)
@@ -126,8 +135,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("deploy", deploy, "create the work pools and register every deployment")
+    deploying = command("deploy", deploy, "create the work pools, register every deployment, say what changed")
+    deploying.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="first wait until Prefect answers")
     command("list", list_, "list the deployments")
+    command("workers", workers, "list the workers, and when each was last heard of")
     command("runs", runs, "list the latest runs").add_argument("--limit", type=int, default=20)
     triggering = command("trigger", trigger, "start a run and return at once")
     triggering.add_argument("name", help="medallion-etl-daily, or medallion-etl/medallion-etl-daily")

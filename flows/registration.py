@@ -1,20 +1,25 @@
-"""Pools, deployments and runs on the Prefect server, through its API. Idempotent; prints nothing."""
+"""Telling the Prefect server what `flows.config` declares. It changes only what differs, so it may be repeated.
+
+What a person paused stays paused: neither a deployment nor a schedule is ever activated here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.schedules import CronSchedule
-from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
+from pydantic import ValidationError
 
 from flows.config import DEPLOYMENTS, POOL_TYPE, POOLS, TIMEZONE, Deployment, Pool, project_root
+from flows.schedules import remove_retired, schedules_of, synchronise
 
 if TYPE_CHECKING:
     from datalab.runtime.settings import LabSettings
@@ -22,67 +27,20 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-class UnknownDeploymentError(LookupError):
-    """No deployment has that name. The message lists the known ones."""
-
-    def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"unknown deployment {name!r}; known deployments: {', '.join(known) or 'none (run deploy)'}")
+class DeclarationError(ValueError):
+    """A deployment of `flows.config` cannot be registered. The message says which, and why."""
 
 
-async def register(settings: LabSettings) -> list[Row]:
-    """Create the pools and write every deployment; what exists is brought up to date."""
+async def register(settings: LabSettings, declared: Sequence[Deployment] = DEPLOYMENTS) -> list[Row]:
+    """Create the pools and write every deployment. Each row says what changed on the server.
+
+    Raises DeclarationError before anything is written.
+    """
+    wanted = [(deployment, _checked(settings, deployment)) for deployment in declared]
     async with get_client() as client:
         await asyncio.gather(*(_create_pool(client, pool) for pool in POOLS))
-        return [await _register(client, settings, deployment) for deployment in DEPLOYMENTS]
-
-
-async def deployments() -> list[Row]:
-    """Every deployment of the server."""
-    async with get_client() as client:
-        found = await client.read_deployments(sort=DeploymentSort.NAME_ASC)
-        flows = {flow.id: flow.name for flow in await client.read_flows()}
-    return [
-        {
-            "name": f"{flows.get(d.flow_id, '?')}/{d.name}",
-            "pool": d.work_pool_name,
-            "paused": d.paused,
-            "schedule": ", ".join(getattr(s.schedule, "cron", str(s.schedule)) for s in d.schedules) or None,
-            "status": d.status.value if d.status else None,
-            "id": d.id,
-        }
-        for d in found
-    ]
-
-
-async def recent_runs(limit: int) -> list[Row]:
-    """The latest runs that are due or have been, newest first."""
-    async with get_client() as client:
-        names = {d.id: d.name for d in await client.read_deployments()}
-        found = await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=limit)
-    return [
-        {
-            "name": run.name,
-            "deployment": names.get(run.deployment_id) if run.deployment_id else None,
-            "state": run.state_name,
-            "start": run.start_time,
-            "seconds": round(run.total_run_time.total_seconds(), 1),
-            "id": run.id,
-        }
-        for run in found
-    ]
-
-
-async def start_run(name: str, parameters: Mapping[str, Any]) -> Row:
-    """Create a run of a deployment, by its name or its full name, without waiting for it."""
-    async with get_client() as client:
-        found = await client.read_deployments()
-        flows = {flow.id: flow.name for flow in await client.read_flows()}
-        full_names = {f"{flows.get(d.flow_id)}/{d.name}": d.id for d in found}
-        matching = [full for full in full_names if name in {full, full.partition("/")[2]}]
-        if len(matching) != 1:
-            raise UnknownDeploymentError(name, sorted(full_names))
-        run = await client.create_flow_run_from_deployment(full_names[matching[0]], parameters=dict(parameters))
-    return {"name": run.name, "deployment": matching[0], "state": run.state_name, "id": run.id}
+        rows = [await _register(client, deployment, content) for deployment, content in wanted]
+        return rows + await _retire(client, {deployment.full_name for deployment in declared})
 
 
 async def _create_pool(client: PrefectClient, pool: Pool) -> None:
@@ -105,37 +63,93 @@ def _job_template() -> dict[str, Any]:
     return ProcessWorker.get_default_base_job_template()
 
 
-async def _register(client: PrefectClient, settings: LabSettings, deployment: Deployment) -> Row:
+def _checked(settings: LabSettings, deployment: Deployment) -> dict[str, Any]:
+    try:
+        fault = _fault(deployment)
+        content = {} if fault else _content(settings, deployment)
+    except ValidationError as error:
+        fault = str(error.errors()[0]["msg"])
+    except Exception as error:  # whatever a flow's file does when it is loaded
+        fault = f"{type(error).__name__}: {error}".replace("\n", " ")
+    if fault:
+        raise DeclarationError(f"flows/config.py: deployment {deployment.name!r}: {fault}")
+    return content
+
+
+def _fault(deployment: Deployment) -> str | None:
+    if deployment.pool not in {pool.name for pool in POOLS}:
+        return f"its pool {deployment.pool!r} is none of POOLS"
     flow = _load(deployment.entrypoint)
-    flow_id = await client.create_flow_from_name(deployment.flow)
+    if not isinstance(flow, Flow):
+        return f"{deployment.entrypoint} is no flow"
+    if flow.name != deployment.flow:
+        return f"{deployment.entrypoint} is the flow {flow.name!r}, not {deployment.flow!r}"
+    schedules_of(deployment)
+    return None
+
+
+async def _register(client: PrefectClient, deployment: Deployment, wanted: dict[str, Any]) -> Row:
+    try:
+        existing = await client.read_deployment_by_name(deployment.full_name)
+    except ObjectNotFound:
+        flow_id = await client.create_flow_from_name(deployment.flow)
+        identifier = await client.create_deployment(
+            flow_id=flow_id, name=deployment.name, schedules=schedules_of(deployment), **wanted
+        )
+        return _row(deployment, identifier, "created")
+    changes = await _update(client, existing, wanted)
+    changes += await synchronise(client, deployment, existing)
+    return _row(deployment, existing.id, f"updated: {', '.join(changes)}" if changes else "unchanged")
+
+
+def _content(settings: LabSettings, deployment: Deployment) -> dict[str, Any]:
+    """What the server keeps of a deployment, apart from its schedules and from what people may pause."""
     root = str(project_root())
-    identifier = await client.create_deployment(
-        flow_id=flow_id,
-        name=deployment.name,
-        description=deployment.description,
-        tags=list(deployment.tags),
-        work_pool_name=deployment.pool,
-        entrypoint=deployment.entrypoint,
-        path=root,
-        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": root}}],
-        parameters=dict(deployment.parameters(settings)),
-        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
-        enforce_parameter_schema=True,
-        schedules=_schedules(deployment),
-    )
+    return {
+        "description": deployment.description,
+        "tags": list(deployment.tags),
+        "work_pool_name": deployment.pool,
+        "entrypoint": deployment.entrypoint,
+        "path": root,
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": root}}],
+        "parameters": dict(deployment.parameters(settings)),
+        "parameter_openapi_schema": parameter_schema(_load(deployment.entrypoint)).model_dump_for_openapi(),
+        "enforce_parameter_schema": True,
+    }
+
+
+async def _update(client: PrefectClient, existing: DeploymentResponse, wanted: dict[str, Any]) -> list[str]:
+    """Write the fields that differ, and return their names. The server deletes its planned runs when it is written
+    to, and makes them anew: hence nothing is written for nothing."""
+    different = {name: value for name, value in wanted.items() if getattr(existing, name) != value}
+    if different:
+        await client.update_deployment(existing.id, DeploymentUpdate(**different))
+    return sorted(different)
+
+
+async def _retire(client: PrefectClient, declared: set[str]) -> list[Row]:
+    """Take the schedules from deployments that were declared once and are no longer. The deployment itself stays,
+    with the history of its runs."""
+    flows = {flow.id: flow.name for flow in await client.read_flows()}
+    rows = []
+    for existing in await client.read_deployments():
+        name = f"{flows.get(existing.flow_id, '?')}/{existing.name}"
+        if name not in declared and await remove_retired(client, existing):
+            rows.append(
+                {"name": name, "pool": existing.work_pool_name, "schedule": None,
+                 "change": "schedule removed: no longer declared", "id": existing.id}
+            )  # fmt: skip
+    return rows
+
+
+def _row(deployment: Deployment, identifier: Any, change: str) -> Row:
     return {
         "name": deployment.full_name,
         "pool": deployment.pool,
         "schedule": f"{deployment.cron} {TIMEZONE}" if deployment.cron else None,
+        "change": change,
         "id": identifier,
     }
-
-
-def _schedules(deployment: Deployment) -> list[DeploymentScheduleCreate]:
-    if deployment.cron is None:
-        return []
-    schedule = CronSchedule(cron=deployment.cron, timezone=TIMEZONE)
-    return [DeploymentScheduleCreate(schedule=schedule, slug=deployment.name)]
 
 
 def _load(entrypoint: str) -> Any:

@@ -43,7 +43,11 @@ def test_deploying_again_changes_nothing(api: str) -> None:
     first, second = (json.loads(_command("deploy", "--json", api=api).stdout) for _ in range(2))
     assert first == second
     [listed] = [d for d in json.loads(_command("list", "--json", api=api).stdout) if d["name"] == first[0]["name"]]
-    assert (listed["pool"], listed["schedule"], listed["id"]) == ("etl-pool", "0 6 * * *", first[0]["id"])
+    assert (listed["pool"], listed["schedule"], listed["id"]) == (
+        "etl-pool",
+        "0 6 * * * America/Sao_Paulo",
+        first[0]["id"],
+    )
 
 
 def test_trigger_returns_at_once_and_runs_shows_the_run(api: str) -> None:
