@@ -36,7 +36,7 @@ def refresh(
     rows.createOrReplaceTempView(_SILVER)
     incremental = gold.follows_from(dataset)
     changed = rows.where(f"_ingest_id = {text(ingest_id)}") if incremental else rows
-    touched = changed.selectExpr(*_groups(gold)).distinct()
+    touched = changed.selectExpr(*group_columns(gold)).distinct()
     touched.createOrReplaceTempView(_TOUCHED)
     fresh = spark.sql(aggregate_sql(gold))
     if incremental:
@@ -51,7 +51,7 @@ def recomputed(spark: SparkSession, silver: Table, gold: Gold) -> DataFrame:
     """Every group as Silver has it now, to hold Gold against. Lazy; nothing is written."""
     rows = silver.read(spark)
     rows.createOrReplaceTempView(_SILVER)
-    rows.selectExpr(*_groups(gold)).distinct().createOrReplaceTempView(_TOUCHED)
+    rows.selectExpr(*group_columns(gold)).distinct().createOrReplaceTempView(_TOUCHED)
     return spark.sql(aggregate_sql(gold))
 
 
@@ -62,7 +62,7 @@ def aggregate_sql(gold: Gold) -> str:
     keys = ", ".join(f"_group.{ident(name)} AS {ident(name)}" for name in gold.group_by)
     aggregates = ", ".join(f"{expression} AS {ident(name)}" for name, expression in gold.aggregates.items())
     return (
-        f"WITH grouped AS (SELECT struct({', '.join(_groups(gold))}) AS _group, * FROM {_SILVER}), "
+        f"WITH grouped AS (SELECT struct({', '.join(group_columns(gold))}) AS _group, * FROM {_SILVER}), "
         f"touched AS (SELECT struct({names}) AS _group FROM {_TOUCHED}) "
         f"SELECT {keys}, {aggregates} FROM grouped g LEFT SEMI JOIN touched t ON g._group <=> t._group GROUP BY _group"
     )
@@ -78,5 +78,6 @@ def merge_sql(table: Table, gold: Gold) -> str:
     )
 
 
-def _groups(gold: Gold) -> list[str]:
+def group_columns(gold: Gold) -> list[str]:
+    """The columns that name a group, over the rows of Silver."""
     return [f"{expression} AS {ident(name)}" for name, expression in gold.group_by.items()]
