@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 from prometheus_client import Counter
 
+from datalab.bus.loop_thread import LoopThread
 from schemas.catalog import topic_for
 from schemas.codec import EncodedRecord, encode
 from schemas.envelope import Event
@@ -178,29 +179,20 @@ class SyncPublisher:
 
     def __init__(self, bootstrap: str, client_id: str) -> None:
         self._publisher = Publisher(bootstrap, client_id)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="publisher", daemon=True)
+        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self._publisher.__aenter__(), self._loop).result()
-        except BaseException:
-            self._end_loop()
-            raise
+        with ExitStack() as opened:
+            self._loop = opened.enter_context(LoopThread("publisher"))
+            self._loop.enter(self._publisher, opened)
+            self._resources = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._publisher.__aexit__(kind, error, trace), self._loop).result()
-        self._end_loop()
+        self._resources.__exit__(kind, error, trace)
 
     def publish(self, event: Event) -> RecordRef:
         """Publish and wait for the acknowledgement."""
-        return asyncio.run_coroutine_threadsafe(self._publisher.publish(event), self._loop).result()
-
-    def _end_loop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        return self._loop.run(self._publisher.publish(event))

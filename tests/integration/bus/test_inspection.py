@@ -1,0 +1,68 @@
+"""What a look at the bus says about topics and groups on a real broker, and how soon it gives up without one."""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+
+import pytest
+
+from datalab.bus.batch import Batch
+from datalab.bus.inspection import inspect_bus, topic_names
+from datalab.bus.publisher import Publisher
+from schemas.catalog import topics
+from schemas.codec import EncodedRecord
+
+from .conftest import NewTopic
+
+
+async def put(publisher: Publisher, topic: str, count: int, partition: int) -> None:
+    for number in range(count):
+        await publisher.publish_record(topic, EncodedRecord(None, str(number).encode(), []), partition)
+
+
+async def test_topics_with_partitions_records_and_ends(
+    kafka_bootstrap: str, publisher: Publisher, new_topic: NewTopic
+) -> None:
+    topic = await new_topic(partitions=3)
+    await put(publisher, topic, 4, partition=0)
+    await put(publisher, topic, 2, partition=2)
+
+    view = (await inspect_bus(kafka_bootstrap)).topics
+
+    assert {spec.name: spec.partitions for spec in topics()}.items() <= {n: t.size for n, t in view.items()}.items()
+    assert [(p.number, p.begin, p.end) for p in view[topic].partitions] == [(0, 0, 4), (1, 0, 0), (2, 0, 2)]
+    assert (view[topic].records, view[topic].leaderless) == (6, ())
+    assert not [name for name in view if name.startswith("__")], "Kafka's own topics are left out"
+    assert await topic_names(kafka_bootstrap) == sorted(view)
+
+
+async def test_the_lag_of_a_group_counts_what_it_has_not_committed(
+    kafka_bootstrap: str, publisher: Publisher, new_topic: NewTopic
+) -> None:
+    topic, group = await new_topic(partitions=2), f"test-{uuid.uuid4().hex[:8]}"
+    await put(publisher, topic, 5, partition=0)
+    async with Batch(kafka_bootstrap, group, topic) as batch:
+        await batch.take(3, idle_s=5)
+        await batch.commit()
+    await put(publisher, topic, 4, partition=1)
+
+    view = await inspect_bus(kafka_bootstrap)
+
+    # Two are left of the first partition, and all four of the one that the group has never committed.
+    assert [lag.lag for lag in view.groups if (lag.group, lag.topic) == (group, topic)] == [6]
+
+
+async def test_no_broker_and_one_that_never_answers_are_told_apart_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"did not describe its topics within 0\.5 s"):
+            await inspect_bus(address, deadline_s=0.5)
+        with pytest.raises(TimeoutError, match=r"did not list its topics within 0\.5 s"):
+            await topic_names(address, deadline_s=0.5)
+        assert time.monotonic() - started < 3
+    for look in (inspect_bus, topic_names):
+        with pytest.raises(ConnectionError, match=f"no Kafka broker answers at {address}"):
+            await look(address)
