@@ -106,8 +106,12 @@ class PartRunner:
         self._well("done")
 
     async def _become_ready(self) -> None:
+        began = time.monotonic()
         while (reason := await self._ask()) is not None:
             self._check_alive()
+            # A first start may take its time: who started the lab sees it. Later nobody looks, and it must be well.
+            if self.was_ready.is_set() and time.monotonic() - began > self.part.unhealthy_seconds:
+                await self._end_silent(reason)
             if reason != self.status.reason:
                 self.status.reason = reason
                 self._changed()
@@ -138,9 +142,14 @@ class PartRunner:
                 continue
             bad_since = bad_since or time.monotonic()
             self._set("unhealthy", reason)
-            if time.monotonic() - bad_since > self.part.unhealthy_seconds and self._child is not None:
-                await self._child.stop(self.part.stop_signal, self.part.stop_seconds)
-                raise _DiedError(f"it did not answer for {self.part.unhealthy_seconds:.0f} s: {reason}")
+            if time.monotonic() - bad_since > self.part.unhealthy_seconds:
+                await self._end_silent(reason)
+
+    async def _end_silent(self, reason: str) -> None:
+        """End a process that lives and does not answer; one that runs elsewhere is left alone."""
+        if self._child is not None:
+            await self._child.stop(self.part.stop_signal, self.part.stop_seconds)
+            raise _DiedError(f"it did not answer for {self.part.unhealthy_seconds:.0f} s: {reason}")
 
     async def _ask(self) -> str | None:
         try:

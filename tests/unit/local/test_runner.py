@@ -134,6 +134,24 @@ async def test_a_part_that_is_alive_but_silent_is_restarted(tmp_path: Path, monk
     await finish(life, keeper)
 
 
+async def test_a_restarted_part_that_lives_and_never_answers_is_restarted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datalab.local.runner._WATCHING_PROBE", 0.05)
+    answers: Sequence[str | None] = [None]
+    part = ShellPart("exec sleep 60", says=lambda: answers[0])
+    part.unhealthy_seconds = 0.2
+    keeper = runner(part, tmp_path)
+    life = asyncio.create_task(keeper.run([]))
+    await until(keeper.was_ready.is_set, life)
+
+    answers = ["its port is taken"]
+    await until(lambda: keeper.status.restarts >= 3, life)
+    answers = [None]
+    await until(lambda: keeper.status.state == "ready", life)
+    await finish(life, keeper)
+
+
 async def test_a_process_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
     started = tmp_path / "started"
     script = f"trap '' TERM; touch {started}; while :; do sleep 0.1; done"
