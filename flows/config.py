@@ -43,6 +43,10 @@ class FlowSettings(LabSettings):
     def datasets_file(self) -> Path:
         return self.datalab_config_dir / "datasets.yaml"
 
+    @property
+    def models_file(self) -> Path:
+        return self.datalab_config_dir / "models.yaml"
+
 
 @dataclass(frozen=True)
 class Pool:
