@@ -33,7 +33,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 datalab \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin datalab \
- && install -d -o datalab -g datalab /data/landing /data/lake /data/home /data/mlflow /data/inbox /data/s3 /scratch
+ && install -d -o datalab -g datalab /data/landing /data/lake /data/home /data/backups /data/mlflow /data/inbox /data/s3 /scratch
 WORKDIR /opt/datalab
 COPY --from=build /opt/datalab ./
 COPY --from=jars /opt/datalab/jars jars

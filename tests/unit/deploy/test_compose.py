@@ -32,7 +32,7 @@ def jobs(services: Services) -> set[str]:
 
 def test_every_part_of_the_guide_and_ours_is_there(services: Services) -> None:
     wanted = {"prefect-server", "worker-etl", "worker-mlops", "spark-master", "spark-worker", "spark-connect"}
-    wanted |= {"s3", "kafka", "mlflow", "postgres", "ingest", "bridge", "monitor", "notifier", "inbox"}
+    wanted |= {"s3", "kafka", "mlflow", "postgres", "ingest", "bridge", "monitor", "notifier", "dashboard", "inbox"}
     assert wanted <= set(services)
 
 
@@ -54,7 +54,7 @@ def test_nobody_waits_in_a_circle(services: Services) -> None:
 
 
 def test_what_needs_tables_topics_or_volumes_waits_for_their_jobs(services: Services) -> None:
-    owned = {"landing", "lake", "home", "mlflow", "s3", "inbox"}
+    owned = {"landing", "lake", "home", "backups", "mlflow", "s3", "inbox"}
     for name, service in services.items():
         needed = {"migrations"} if "database_url" in service.get("secrets", []) and name != "migrations" else set()
         sources = {str(v).partition(":")[0] for v in service.get("volumes", [])} & owned

@@ -16,6 +16,7 @@ from datalab.runtime.settings import LabSettings
 from flows.config import FlowSettings
 from schemas.catalog import topics
 from services.bridge.settings import BridgeSettings
+from services.dashboard.settings import DashboardSettings
 from services.ingest.settings import IngestSettings
 from services.monitor.settings import MonitorSettings
 from services.notifier.settings import NotifierSettings
@@ -26,6 +27,7 @@ SETTINGS: dict[str, type[LabSettings]] = {
     "bridge": BridgeSettings,
     "monitor": MonitorSettings,
     "notifier": NotifierSettings,
+    "dashboard": DashboardSettings,
     "inbox": InboxSettings,
     "migrations": LabSettings,
     "topics": LabSettings,
@@ -124,6 +126,34 @@ def test_our_services_listen_beyond_their_container_and_are_asked_at_their_port(
         assert services[name]["environment"]["DATALAB_HOST"] == "0.0.0.0"
         assert listens_on(name, services[name]) == {port}
         assert services[name]["healthcheck"]["test"][-1] == f"http://127.0.0.1:{port}/readyz"
+
+
+def test_the_dashboard_listens_beyond_its_container_and_knows_where_the_services_are(services: Services) -> None:
+    environment = services["dashboard"]["environment"]
+    assert environment["DATALAB_HOST"] == "0.0.0.0"
+    assert services["dashboard"]["healthcheck"]["test"][-1] == "http://127.0.0.1:8501/_stcore/health"
+    assert services["dashboard"]["ports"] == ["127.0.0.1:8501:8501"]
+    assert {name: environment[f"{name.upper()}_URL"] for name in PORTS} == {
+        n: f"http://{n}:{p}" for n, p in PORTS.items()
+    }
+
+
+def test_flows_know_where_every_service_is_that_monitoring_asks(services: Services) -> None:
+    for name in FLOWS:
+        given = {n: services[name]["environment"].get(f"{n.upper()}_URL") for n in (*PORTS, "dashboard")}
+        assert given == {n: f"http://{n}:{p}" for n, p in {**PORTS, "dashboard": 8501}.items()}
+
+
+def test_reports_backups_and_locks_are_on_volumes(services: Services) -> None:
+    for name in ("worker-etl", "worker-mlops"):
+        mounts = {v.split(":")[1] for v in services[name]["volumes"]}
+        environment = services[name]["environment"]
+        assert {environment["DATALAB_HOME"], environment["DATALAB_BACKUP_DIR"]} <= mounts, name
+
+
+def test_links_to_prefect_follow_its_port_on_the_host(compose: Any) -> None:
+    for name in ("bridge", "monitor", "dashboard"):
+        assert compose.model["services"][name]["environment"]["PREFECT_UI_URL"].endswith(":${PREFECT_HOST_PORT:-4200}")
 
 
 def test_the_gateway_gives_each_service_its_own_port(services: Services, root: Path) -> None:
