@@ -14,7 +14,7 @@ from datalab.local.parts.postgres import embedded_url
 from datalab.runtime.settings import PROJECT_ROOT
 
 _USUAL = {"kafka": 9092, "prefect": 4200, "mlflow": 5000, "ingest": 8081, "bridge": 8082, "monitor": 8083,
-          "notifier": 8084, "inbox": 8025}  # fmt: skip
+          "notifier": 8084, "dashboard": 8501, "inbox": 8025}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class LabAddresses:
     bridge: str
     monitor: str
     notifier: str
+    dashboard: str
     inbox: str
     database_url: str
     landing: Path
@@ -38,7 +39,8 @@ class LabAddresses:
     @property
     def pages(self) -> dict[str, str]:
         """What to open in a browser."""
-        return {"Prefect": self.prefect_api.removesuffix("/api"), "MLflow": self.mlflow, "inbox": self.inbox}
+        prefect = self.prefect_api.removesuffix("/api")
+        return {"dashboard": self.dashboard, "Prefect": prefect, "MLflow": self.mlflow, "inbox": self.inbox}
 
 
 def lab_addresses(environ: Mapping[str, str] | None = None) -> LabAddresses:
@@ -63,6 +65,7 @@ def lab_addresses(environ: Mapping[str, str] | None = None) -> LabAddresses:
         bridge=url("bridge"),
         monitor=url("monitor"),
         notifier=url("notifier"),
+        dashboard=url("dashboard"),
         inbox=url("inbox"),
         database_url=external_database(layout, environ) or embedded_url(layout),
         landing=Path(environ.get("LANDING_DIR") or layout.home / "landing").absolute(),

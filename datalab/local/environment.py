@@ -13,6 +13,8 @@ from datalab.local.receivers import receivers
 from datalab.runtime.settings import PROJECT_ROOT
 
 _LOCAL = "127.0.0.1,localhost,::1"
+# Those that others find by `INGEST_URL` and the like.
+_SERVICES = ("ingest", "bridge", "monitor", "notifier", "dashboard")
 # What the caller's shell says about another Prefect, Spark or Python must not reach the lab.
 _DROPPED_PREFIXES = ("PREFECT_", "SPARK_", "MLFLOW_", "PYSPARK_", "JAVA_TOOL_", "PGHOST", "PGPORT", "PGUSER", "PGDATA")
 _DROPPED = ("PYTHONHOME", "PYTHONSTARTUP", "CLASSPATH", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "PGDATABASE", "PGPASSWORD")
@@ -60,8 +62,10 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
         "BRIDGE_PORT": ("bridge", "{}"),
         "MONITOR_PORT": ("monitor", "{}"),
         "NOTIFIER_PORT": ("notifier", "{}"),
+        "DASHBOARD_PORT": ("dashboard", "{}"),
         "INBOX_HTTP_PORT": ("inbox", "{}"),
         "INBOX_SMTP_PORT": ("inbox-smtp", "{}"),
+        **{f"{name.upper()}_URL": (name, "http://127.0.0.1:{}") for name in _SERVICES},
     }
     return {name: form.format(ports[port]) for name, (port, form) in forms.items() if port in ports}
 

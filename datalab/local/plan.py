@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from datalab.local.parts.base import Part
+from datalab.local.parts.dashboard import Dashboard
 from datalab.local.parts.kafka import Kafka
 from datalab.local.parts.mlflow import MLflow
 from datalab.local.parts.one_shots import Deployments, Migrations, Topics
@@ -36,6 +37,7 @@ def all_parts(*, external_postgres: bool = False) -> list[Part]:
         HttpPart("monitor", "services.monitor", {"monitor": 8083}, ("migrations", "topics")),
         HttpPart("notifier", "services.notifier", {"notifier": 8084}, ("migrations", "topics")),
         MLflow(),
+        Dashboard(),
     ]
 
 

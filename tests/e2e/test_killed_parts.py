@@ -1,6 +1,6 @@
 """kill -9 of any part in the middle of a story: it is restarted, and the story ends, once.
 
-Two parts die in each story, at different moments, which is harsher than one and takes half the time.
+Two or three parts die in each story, at different moments, which is harsher than one and takes half the time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KILLED_AFTER: tuple[dict[str, str], ...] = (
     {"mlops-worker": "file complete", "postgres": "run created"},
     {"etl-worker": "run created", "monitor": "lab.quality.failed.v1"},
     {"prefect": "run created", "notifier": "lab.alert.firing.v1"},
-    {"spark": "lab.quality.failed.v1", "inbox": "lab.alert.firing.v1"},
+    {"dashboard": "file complete", "spark": "lab.quality.failed.v1", "inbox": "lab.alert.firing.v1"},
 )
 
 

@@ -15,6 +15,8 @@ PORTS = {
     "mlflow": 15000,
     "spark": 25002,
     "ingest": 18081,
+    "monitor": 18083,
+    "dashboard": 18501,
     "inbox": 18025,
     "inbox-smtp": 11025,
 }
@@ -31,6 +33,8 @@ def test_addresses_follow_the_ports(tmp_path: Path) -> None:
     assert env["PREFECT_API_URL"] == "http://127.0.0.1:14200/api"
     assert env["SPARK_REMOTE"] == "sc://127.0.0.1:25002"
     assert env["INBOX_HTTP_PORT"] == "18025"
+    assert env["DASHBOARD_PORT"] == "18501"
+    assert (env["MONITOR_URL"], env["DASHBOARD_URL"]) == ("http://127.0.0.1:18083", "http://127.0.0.1:18501")
     assert env["DATALAB_HOME"] == str(tmp_path)
     assert env[LAB_MARK] == LabLayout.at(tmp_path).lab_id
 

@@ -67,7 +67,12 @@ def test_every_part_has_a_name_of_its_own() -> None:
         "bridge",
         "monitor",
         "notifier",
+        "dashboard",
         "inbox",
         "etl-worker",
         "mlops-worker",
     } <= set(names)
+
+
+def test_the_dashboard_starts_by_itself() -> None:
+    assert [part.name for part in select(all_parts(), ["dashboard"])] == ["dashboard"]

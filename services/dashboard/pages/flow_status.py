@@ -1,0 +1,81 @@
+"""How all flows are doing now: the totals, and a line for each flow."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+import streamlit as st
+
+from services.dashboard.answers.monitor import Flow, Flows, Summary
+from services.dashboard.pages.site import Site, show_away
+from services.dashboard.pages.tables import Column, numbers, table
+from services.dashboard.views.flow_names import FlowKey
+from services.dashboard.views.tones import tone
+
+
+def show(site: Site) -> None:
+    """Draw both, as far as the monitor answers."""
+    look = site.look()
+    summary = look.ask("monitor", lambda rest: rest.get("/v1/summary", Summary))
+    flows = look.ask("monitor", lambda rest: rest.get("/v1/flows", Flows))
+    show_away(site, look)
+    if summary is not None:
+        _totals(site, summary)
+    if flows is not None:
+        st.subheader(site.words("flows.title"))
+        table(flows.flows, columns(site), key="flows", nothing=site.words("flows.none"))
+        st.caption(site.words("flows.window", at=site.words.time(site.now())))
+
+
+def _totals(site: Site, summary: Summary) -> None:
+    words = site.words
+    degraded = summary.services.get("degraded", 0)
+    shown = {
+        "running": (words.number(summary.running_now), None),
+        "hour": (words.number(summary.runs.hour), None),
+        "day": (words.number(summary.runs.day), None),
+        "week": (words.number(summary.runs.week), None),
+        "success": (words.percent(summary.success_rate), None),
+        "alerts": (
+            words.number(sum(summary.alerts.open.values())),
+            words("total.fired", count=summary.alerts.fired.day),
+        ),
+        "services": (
+            words.number(summary.services.get("ok", 0)),
+            words("total.degraded", count=degraded) if degraded else None,
+        ),
+    }
+    for place, (name, (value, note)) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        with place:
+            st.metric(
+                words(f"total.{name}"),
+                value,
+                delta=note,
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+                height="stretch",
+            )
+
+
+def columns(site: Site) -> list[Column[Flow]]:
+    """Of the table of flows. Counts and rates come with the window they are of, which the caption says."""
+    words, now = site.words, site.now()
+    seconds = numbers(words.span)
+    return [
+        Column(words("flows.flow"), lambda f: FlowKey(f.flow, f.deployment).label, pinned=True, width="medium"),
+        Column(words("flows.state"), lambda f: f"● {f.last_state}", tone=lambda f: tone(f.last_state_type)),
+        Column(words("flows.since"), lambda f: words.ago(f.last_state_at, now)),
+        Column(words("flows.run"), lambda f: site.run_page(f.last_run_id), link_text=words("open"), width="small"),
+        Column(words("flows.running"), attrgetter("running_now"), words.number, width="small"),
+        Column(words("flows.hour"), attrgetter("runs_hour"), words.number, width="small"),
+        Column(words("flows.day"), attrgetter("runs_day"), words.number, width="small"),
+        Column(words("flows.week"), attrgetter("runs_week"), words.number, width="small"),
+        Column(words("flows.success"), attrgetter("success_rate"), numbers(words.percent), width="small"),
+        *(
+            Column(words(f"flows.{name}"), attrgetter(f"duration.{name}_s"), seconds, width="small")
+            for name in ("mean", "p50", "p90", "p95", "p99")
+        ),
+        Column(words("flows.cpu"), attrgetter("cpu.mean_s"), seconds, width="small"),
+        Column(words("flows.memory"), attrgetter("memory_peak.mean_bytes"), numbers(words.size), width="small"),
+    ]

@@ -1,0 +1,28 @@
+"""The page "Prefect Flows": the status of all flows as it is now, their history, and the limits of the alerts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from services.dashboard.pages import flow_alerts, flow_charts, flow_history, flow_limits, flow_status
+from services.dashboard.pages.site import Site, title
+
+
+def show(site: Site) -> None:
+    """Draw the page. What is watched draws itself anew by itself; what is filled in is left alone meanwhile."""
+    title(site, "flows")
+    status, history, limits = st.tabs([site.words(f"tab.{name}") for name in ("status", "history", "limits")])
+    with status:
+        st.fragment(partial(_watched, site), run_every=site.settings.dashboard_refresh_s)()
+    with history:
+        st.fragment(partial(flow_history.show, site))()
+    with limits:
+        st.fragment(partial(flow_limits.show, site))()
+
+
+def _watched(site: Site) -> None:
+    flow_status.show(site)
+    flow_alerts.show(site)
+    flow_charts.show(site)

@@ -1,0 +1,1 @@
+"""What pages show, made from answers: pure, without Streamlit and without sockets."""
