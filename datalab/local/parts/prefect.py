@@ -10,6 +10,7 @@ import httpx
 
 from datalab.local.databases import sibling
 from datalab.local.parts.base import Command, Lab, Part
+from datalab.local.parts.worker_log import use_log
 from datalab.local.probes import http_json, http_ok
 
 POOLS = ("etl-pool", "mlops-pool")
@@ -85,6 +86,7 @@ class PrefectWorker(Part):
 
     async def prepare(self, lab: Lab) -> None:
         self._started = datetime.now(UTC)
+        use_log(lab.layout.log(self.name), lab.env.get("DATALAB_WORKER_LOG", ""))
 
     def command(self, lab: Lab) -> Command:
         return Command(
