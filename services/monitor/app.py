@@ -19,12 +19,16 @@ from datalab.runtime.logs import get_logger
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
 from datalab.store.engine import check_database, create_engine, create_sessions, database_is_down
-from services.monitor.api import routes
+from services.monitor.api.routes import routes
 from services.monitor.effects import Effects
+from services.monitor.gauges import Gauges
 from services.monitor.intake import Intake
 from services.monitor.outbox import Outbox
+from services.monitor.overruns import Overruns
 from services.monitor.progress import Progress
-from services.monitor.rules import TOPICS, RuleFileError, read_rules
+from services.monitor.rounds import Rounds
+from services.monitor.rule_file import RuleFileError, read_rules
+from services.monitor.rules import TOPICS
 from services.monitor.settings import MonitorSettings
 from services.monitor.stream import EventStream, StreamStalledError
 
@@ -37,6 +41,8 @@ class Monitor(NamedTuple):
     app: FastAPI
     stream: EventStream
     outbox: Outbox
+    lookout: Rounds
+    gauges: Rounds
 
 
 async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Clock | None = None) -> Monitor:
@@ -53,22 +59,34 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
     effects = Effects(sessions, rules, clock, prefect_ui=settings.prefect_pages, changed=outbox.wake)
     retry = RetryPolicy(longest_s=5.0, is_transient=database_is_down)
     intake = Intake(settings.monitor_group, effects.take, KafkaDeadLetters(publisher), retry)
+    overruns = Overruns(sessions, publisher, rules, clock)
+    progress = Progress(settings.monitor_stall_s, clock.monotonic)
     stream = EventStream(
         bootstrap=settings.kafka_bootstrap_servers,
         group=settings.monitor_group,
         topics=TOPICS,
         folder=settings.datalab_home / "monitor",
         take=intake.take,
-        progress=Progress(settings.monitor_stall_s, clock.monotonic),
+        progress=progress,
         broker_answers=lambda: _answers(publisher),
     )
+    # While states of runs wait to be handled, a run may only look as if it still ran.
+    lookout = Rounds(
+        "lookout",
+        settings.monitor_look_every_s,
+        overruns.look,
+        effects.release,
+        may_begin=lambda: progress.caught_up("lab.runs"),
+    )
+    gauges = Rounds("gauges", settings.monitor_gauges_every_s, Gauges(sessions, clock).refresh)
     health = Health()
     health.check("database", lambda: check_database(engine))
     health.check("stream", stream.check)
     health.check("outbox", outbox.check)
+    health.check("overruns", overruns.check)
     app = create_app("monitor", health, description="Run history, alerts and metrics from the lab's events.")
-    app.include_router(routes(sessions, clock))
-    return Monitor(app, stream, outbox)
+    app.include_router(routes(sessions, rules, clock))
+    return Monitor(app, stream, outbox, lookout, gauges)
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -84,6 +102,8 @@ async def main(stop: asyncio.Event) -> None:
                 serve(monitor.app, settings.host, settings.monitor_port, stop),
                 monitor.stream.run(stop),
                 monitor.outbox.run(stop),
+                monitor.lookout.run(stop),
+                monitor.gauges.run(stop),
             )
     except (RuleFileError, StreamStalledError, OSError, ValueError) as error:
         log.critical("monitor.failed", reason=str(error))

@@ -75,3 +75,16 @@ def _good(at: datetime, known: Condition) -> Decision:
     if known.last_bad_at is not None and at < known.last_bad_at:
         return Decision(Action.KEEP, "late: it went wrong again afterwards", after)
     return Decision(Action.RESOLVE, "it is well again", replace(after, open_episode=None))
+
+
+def may_be_held(at: datetime, known: Condition, held_at: datetime | None) -> bool:
+    """Whether an event of `at` that is not bad enough yet is to be judged again later, in place of the one held so
+    far. A held event keeps its place in time: what is firing needs none, and what was well afterwards is over."""
+    if known.open_episode is not None or (known.last_good_at is not None and at < known.last_good_at):
+        return False
+    return held_at is None or at > held_at
+
+
+def is_over(held_at: datetime, sign: Sign, at: datetime, after: Condition) -> bool:
+    """Whether an event that is held back needs no further look, now that another was judged."""
+    return after.open_episode is not None or (sign is Sign.GOOD and at >= held_at)

@@ -1,18 +1,22 @@
-"""The effect of one event, in one transaction: run history and alerts. Nothing of Kafka here."""
+"""The effect of one event, in one transaction: run history, checks, measurements, alerts. Nothing of Kafka here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
 from schemas.catalog import EVENT_TYPES, parse_data
-from schemas.envelope import Event
-from services.monitor import episodes, metrics, runs
+from schemas.envelope import Event, EventData
+from services.monitor import checks, episodes, measurements, metrics, runs
 from services.monitor.decide import Action
-from services.monitor.rules import AlertRules
+from services.monitor.judgement import judge
+from services.monitor.rules import AlertRule, AlertRules
+from services.monitor.timeliness import check_time
 
 log = get_logger(__name__)
 
@@ -29,7 +33,7 @@ class Effects:
     async def take(self, event: Event) -> None:
         """Store the event's effect; durable on return, and the same however often it is called.
 
-        Raises pydantic's ValidationError for a payload that does not fit its type.
+        Raises pydantic's ValidationError for a payload that does not fit its type, FutureTimeError for a time to come.
         """
         if event.type not in EVENT_TYPES:
             # A newer producer may know more types; no rule can ask for one that we do not know.
@@ -38,19 +42,42 @@ class Effects:
             return
         data = parse_data(event)
         now = self._clock.now()
+        check_time(event, data, now)
         async with self._sessions.begin() as session:
-            run = await runs.remember(session, data)
-            outcomes = [
-                await episodes.apply(session, rule, event, now=now, prefect_ui=self._prefect_ui)
-                for rule in self._rules.matching(event.type)
-            ]
-        self._measure(event, run, now)
+            run = await runs.remember(session, event, data, now)
+            await checks.remember(session, event, data)
+            kept = await measurements.remember(session, event, data, now)
+            outcomes = [await self._apply(session, rule, event, data, now) for rule in self._rules.matching(event.type)]
+        self._measure(event, run, kept, now)
         for outcome in outcomes:
             self._report(event, outcome)
 
-    def _measure(self, event: Event, run: runs.RunState | None, now: datetime) -> None:
+    async def release(self) -> None:
+        """Judge again every event that was held back. It may be called on several instances at once."""
+        async with self._sessions() as session:
+            held = await episodes.held_events(session)
+        by_name = {rule.name: rule for rule in self._rules.rules}
+        for name, event in held:
+            if name in by_name:  # the file may have lost the rule since
+                async with self._sessions.begin() as session:
+                    outcome = await self._apply(session, by_name[name], event, parse_data(event), self._clock.now())
+                if outcome.decision.action is not Action.KEEP:
+                    self._report(event, outcome)
+
+    async def _apply(
+        self, session: AsyncSession, rule: AlertRule, event: Event, data: EventData, now: datetime
+    ) -> episodes.Outcome:
+        verdict = await judge(session, self._rules, rule, data, now)
+        counts_from = rule.counts_from if event.type in rule.on else None
+        at = getattr(data, counts_from) if counts_from else event.time
+        bearing = episodes.Bearing(event, verdict, at)
+        return await episodes.apply(session, rule, bearing, now=now, prefect_ui=self._prefect_ui)
+
+    def _measure(self, event: Event, run: runs.RunState | None, kept: str | None, now: datetime) -> None:
         metrics.EVENTS.labels(event.type).inc()
         metrics.EVENT_AGE.observe(max(0.0, (now - event.time).total_seconds()))
+        if kept is not None:
+            metrics.MEASUREMENTS.labels(kept).inc()
         if run is not None and run.state_type in runs.ENDED and run.duration_s is not None:
             deployment = metrics.bounded(run.deployment or run.flow)
             metrics.RUN_DURATION.labels(deployment, run.state_type.lower()).observe(run.duration_s)

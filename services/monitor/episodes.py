@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.store.tables.monitor import ConditionRow, EpisodeRow
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id, new_event
-from services.monitor.decide import Action, Condition, Decision, Sign, decide
+from services.monitor.criteria import Verdict
+from services.monitor.decide import Action, Condition, Decision, decide, is_over, may_be_held
 from services.monitor.identity import episode_id, fingerprint, labels_of
 from services.monitor.rules import AlertRule
 from services.monitor.wording import word
@@ -32,17 +33,35 @@ class Outcome(NamedTuple):
     decision: Decision
 
 
-async def apply(session: AsyncSession, rule: AlertRule, event: Event, *, now: datetime, prefect_ui: str) -> Outcome:
-    """Let `event` have its effect on the rule's alert."""
+class Bearing(NamedTuple):
+    """An event as one rule sees it: what it is worth, and from when that counts."""
+
+    event: Event
+    verdict: Verdict
+    at: datetime
+
+
+class _Known(NamedTuple):
+    condition: Condition
+    held: Event | None
+
+
+async def apply(session: AsyncSession, rule: AlertRule, bearing: Bearing, *, now: datetime, prefect_ui: str) -> Outcome:
+    """Let the event have its effect on the rule's alert."""
+    event, verdict, at = bearing
     labels = labels_of(rule, event)
     print_ = fingerprint(rule.name, labels)
     episode = episode_id(print_, event.id)
-    known = await _known(session, rule.name, print_)
+    known, held = await _known(session, rule.name, print_)
+    if verdict.sign is None:
+        if verdict.held and may_be_held(at, known, held.time if held else None):
+            await _store(session, print_, known, event)
+        return Outcome(rule.name, print_, known.open_episode, Decision(Action.KEEP, verdict.reason, known))
     seen = bool((await session.execute(select(exists().where(EpisodeRow.episode == episode)))).scalar())
-    sign = Sign.BAD if event.type in rule.on else Sign.GOOD
-    decision = decide(sign, event.id, event.time, known, episode=episode, seen=seen)
-    if decision.after != known:
-        await _store(session, print_, decision.after)
+    decision = decide(verdict.sign, event.id, at, known, episode=episode, seen=seen)
+    over = held is not None and (held.id == event.id or is_over(held.time, verdict.sign, at, decision.after))
+    if over or decision.after != known:
+        await _store(session, print_, decision.after, None if over else held)
     if decision.action is Action.FIRE:
         alert = _firing(rule, event, labels, print_, episode, prefect_ui)
         session.add(_row(alert, _announcement(alert, "firing", event, now)))
@@ -53,7 +72,13 @@ async def apply(session: AsyncSession, rule: AlertRule, event: Event, *, now: da
     return Outcome(rule.name, print_, touched, decision)
 
 
-async def _known(session: AsyncSession, rule: str, print_: str) -> Condition:
+async def held_events(session: AsyncSession) -> list[tuple[str, Event]]:
+    """Every event that is held back, with the name of its rule."""
+    query = select(ConditionRow.rule, ConditionRow.held_event).where(ConditionRow.held_event.is_not(None))
+    return [(row.rule, Event.model_validate(row.held_event)) for row in await session.execute(query)]
+
+
+async def _known(session: AsyncSession, rule: str, print_: str) -> _Known:
     await session.execute(
         insert(ConditionRow)
         .values(fingerprint=print_, rule=rule)
@@ -65,14 +90,16 @@ async def _known(session: AsyncSession, rule: str, print_: str) -> Condition:
     open_ = await session.execute(
         select(EpisodeRow.episode).where(EpisodeRow.fingerprint == print_, EpisodeRow.status == "firing")
     )
-    return Condition(open_.scalar_one_or_none(), row.last_bad_at, row.last_bad_event, row.last_good_at)
+    condition = Condition(open_.scalar_one_or_none(), row.last_bad_at, row.last_bad_event, row.last_good_at)
+    return _Known(condition, None if row.held_event is None else Event.model_validate(row.held_event))
 
 
-async def _store(session: AsyncSession, print_: str, after: Condition) -> None:
+async def _store(session: AsyncSession, print_: str, after: Condition, held: Event | None) -> None:
     values = {
         "last_bad_at": after.last_bad_at,
         "last_bad_event": after.last_bad_event,
         "last_good_at": after.last_good_at,
+        "held_event": held.model_dump(mode="json") if held else None,
     }
     await session.execute(update(ConditionRow).where(ConditionRow.fingerprint == print_).values(**values))
 

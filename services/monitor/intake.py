@@ -15,6 +15,7 @@ from datalab.runtime.logs import get_logger
 from schemas.codec import CodecError, EncodedRecord, decode
 from schemas.envelope import Event
 from services.monitor import metrics
+from services.monitor.timeliness import FutureTimeError
 
 log = get_logger(__name__)
 
@@ -54,6 +55,8 @@ class Intake:
                 await self._effect(event)
             except ValidationError as error:
                 return _of_payload(error)
+            except FutureTimeError as error:
+                return str(error)
             except Exception as error:
                 if self._retry.gives_up(error, attempt):
                     return _one_line(error)

@@ -22,6 +22,8 @@ EVENT_AGE = Histogram(
     "datalab_monitor_event_age_seconds", "From when an event happened to when its effect was stored", buckets=_LAGS
 )
 LAG = Gauge("datalab_monitor_lag_records", "Records between the last one handled and the end", ["topic", "partition"])
+MEASUREMENTS = Counter("datalab_monitor_measurements", "Measurements by what became of them", ["outcome"])
+OVERRUNS = Counter("datalab_monitor_overruns", "Overruns acknowledged by Kafka")
 
 _deployments: set[str] = set()
 

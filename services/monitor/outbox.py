@@ -23,7 +23,7 @@ from services.monitor import metrics
 
 log = get_logger(__name__)
 _BATCH = 50
-_SEVERITIES: tuple[Severity, ...] = ("critical", "error", "warning", "info")
+SEVERITIES: tuple[Severity, ...] = ("critical", "error", "warning", "info")
 _RESOLVED_DUE = and_(EpisodeRow.status == "resolved", ~EpisodeRow.resolved_published)
 _DUE = or_(~EpisodeRow.firing_published, _RESOLVED_DUE)
 
@@ -143,6 +143,6 @@ class Outbox:
         async with self._sessions() as session:
             counts = {row[0]: row[1] for row in await session.execute(firing.group_by(EpisodeRow.severity))}
             due = (await session.execute(select(func.count()).select_from(EpisodeRow).where(_DUE))).scalar_one()
-        for severity in _SEVERITIES:
+        for severity in SEVERITIES:
             metrics.OPEN_ALERTS.labels(severity).set(counts.get(severity, 0))
         metrics.UNPUBLISHED.set(due)

@@ -82,6 +82,12 @@ class Progress:
         """Records between the last one handled and the end."""
         return {p: max(0, end - self._next[p]) for p, end in self._ends.items() if p in self._next}
 
+    def caught_up(self, topic: str) -> bool:
+        """Whether all that Kafka held of the topic, when it was asked last, is handled. A partition that another
+        member has is its business."""
+        ours = [partition for partition in self._next if partition[0] == topic]
+        return self._joined and all(p in self._ends and self._ends[p] <= self._next[p] for p in ours)
+
     def stalled(self, *, broker_answers: bool) -> str | None:
         """None, or why only a new process helps. With the broker away, waiting helps; nothing is stalled."""
         now = self.now()

@@ -1,43 +1,25 @@
-"""Alert rules as data: what `config/alerts.yaml` may say, and reading it with errors that name rule and field.
+"""Alert rules as data: what `config/alerts.yaml` may say. `rule_file` reads it.
 
 It decides nothing about events (see `decide`) and renders nothing (see `wording`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from schemas.alerts import Severity
 from schemas.catalog import EVENT_TYPES
+from services.monitor.limits import Threshold
 from services.monitor.wording import check_template
 
 # The topics that are consumed; a rule on any other type would never see an event.
-TOPICS = ("lab.runs", "lab.quality", "lab.services", "lab.files", "lab.models")
+TOPICS = ("lab.runs", "lab.quality", "lab.services", "lab.files", "lab.models", "lab.datasets", "lab.metrics")
 
 AnnotationName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans: in YAML 1.1, which PyYAML reads, the key `on` means `true`."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own form
-        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), ["t", "f"])
-
-
-class RuleFileError(ValueError):
-    """The file cannot be used. The message names file, rule, field and reason, one problem a line."""
 
 
 class AlertRule(BaseModel):
@@ -49,6 +31,9 @@ class AlertRule(BaseModel):
     on: tuple[str, ...] = Field(min_length=1, description="Event types that show the trouble")
     resolved_by: tuple[str, ...] = Field(default=(), description="Event types that show its end")
     labels: tuple[str, ...] = Field(min_length=1, description="Payload fields that say which thing is in trouble")
+    counts_from: str | None = Field(
+        default=None, description="Time in the payload of `on` types; whatever ends it later than that has ended it"
+    )
     severity: Severity
     summary: str = Field(min_length=1)
     description: str = ""
@@ -88,6 +73,10 @@ class AlertRule(BaseModel):
             if missing:
                 fields = ", ".join(EVENT_TYPES[type_].model_fields)
                 raise ValueError(f"labels: {type_} has no field {', '.join(missing)}; it has {fields}")
+        for type_ in self.on if self.counts_from else ():
+            times = [name for name, f in EVENT_TYPES[type_].model_fields.items() if f.annotation is AwareDatetime]
+            if self.counts_from not in times:
+                raise ValueError(f"counts_from: {type_} has no time {self.counts_from}; it has {', '.join(times)}")
         return self
 
 
@@ -97,6 +86,7 @@ class AlertRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rules: tuple[AlertRule, ...]
+    thresholds: tuple[Threshold, ...] = ()
 
     @field_validator("rules")
     @classmethod
@@ -107,38 +97,26 @@ class AlertRules(BaseModel):
             raise ValueError(f"{', '.join(twice)}: more than one rule of that name")
         return rules
 
+    @model_validator(mode="after")
+    def _thresholds_fit(self) -> Self:
+        by_name = {rule.name: rule for rule in self.rules}
+        seen: set[tuple[str, str]] = set()
+        for threshold in self.thresholds:
+            place = f"thresholds: {threshold.rule}.{threshold.name}"
+            rule = by_name.get(threshold.rule)
+            if rule is None:
+                raise ValueError(f"{place}: no such rule; there are {', '.join(by_name)}")
+            judged = {model.type for model in threshold.criterion.judges}
+            if not set(rule.on) <= judged:
+                raise ValueError(f"{place}: speaks about {', '.join(sorted(judged))}, not {', '.join(rule.on)}")
+            if (threshold.rule, threshold.name) in seen:
+                raise ValueError(f"{place}: is there twice")
+            seen.add((threshold.rule, threshold.name))
+        return self
+
     def matching(self, type_: str) -> Iterable[AlertRule]:
         """The rules that an event of this type concerns, in the order of the file."""
         return (rule for rule in self.rules if type_ in rule.on or type_ in rule.resolved_by)
-
-
-def read_rules(path: Path) -> AlertRules:
-    """The rules in `path`; raises RuleFileError."""
-    try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RuleFileError(f"{path}: {error}") from error
-    if not isinstance(content, dict):
-        raise RuleFileError(f"{path}: must be a mapping with the key `rules`")
-    try:
-        return AlertRules.model_validate(content)
-    except ValidationError as error:
-        problems = "\n".join(f"{path}: {_place(content, e['loc'])}: {e['msg']}" for e in error.errors())
-        raise RuleFileError(problems) from error
-
-
-def _place(content: dict[str, Any], loc: tuple[int | str, ...]) -> str:
-    """`rules[1] (data-quality).severity` rather than a bare list of keys."""
-    words = ""
-    for depth, part in enumerate(loc):
-        if isinstance(part, str):
-            words += f".{part}" if words else part
-            continue
-        words += f"[{part}]"
-        entry = content["rules"][part] if depth == 1 else None
-        if isinstance(entry, dict) and entry.get("name"):
-            words += f" ({entry['name']})"
-    return words or "file"
 
 
 def _watched_types() -> list[str]:

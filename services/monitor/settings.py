@@ -17,6 +17,9 @@ class MonitorSettings(LabSettings):
     # How long a stream may stand still, with events waiting, before the process gives up and is started anew.
     monitor_stall_s: float = Field(default=30.0, gt=0)
     monitor_publish_every_s: float = Field(default=2.0, gt=0)
+    # How often running runs are compared with their limits, and events that are held back judged again.
+    monitor_look_every_s: float = Field(default=1.0, gt=0)
+    monitor_gauges_every_s: float = Field(default=15.0, gt=0)
 
     @property
     def alerts_file(self) -> Path:

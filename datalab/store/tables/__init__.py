@@ -1,5 +1,5 @@
-"""One module of tables per service; importing this package knows them all."""
+"""Modules of tables by service; importing this package knows them all."""
 
-from datalab.store.tables import bridge, ingest, monitor, notifier
+from datalab.store.tables import bridge, ingest, monitor, monitor_health, monitor_limits, notifier
 
-__all__ = ["bridge", "ingest", "monitor", "notifier"]
+__all__ = ["bridge", "ingest", "monitor", "monitor_health", "monitor_limits", "notifier"]

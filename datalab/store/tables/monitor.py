@@ -1,4 +1,4 @@
-"""What is known of each trouble, the episodes of alerts, and the last known state of each run."""
+"""What is known of each trouble, the episodes of alerts, the last known state of each run, and overruns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Boolean, CheckConstraint, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from datalab.store.base import Base, now_column
@@ -15,12 +16,15 @@ class ConditionRow(Base):
     """What the newest events said about one trouble. Its row lock makes decisions on a fingerprint take turns."""
 
     __tablename__ = "monitor_conditions"
+    __table_args__ = (Index("ix_monitor_conditions_held", "rule", postgresql_where=text("held_event IS NOT NULL")),)
 
     fingerprint: Mapped[str] = mapped_column(primary_key=True)
     rule: Mapped[str]
     last_bad_at: Mapped[datetime | None]
     last_bad_event: Mapped[str | None]
     last_good_at: Mapped[datetime | None]
+    # A bad event that has to last longer before it fires; looked at again until it fires or is over.
+    held_event: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class EpisodeRow(Base):
@@ -67,6 +71,8 @@ class RunRow(Base):
     __table_args__ = (
         Index(None, "deployment", "occurred_at"),
         Index("ix_monitor_runs_newest", "occurred_at", "run_id"),
+        Index("ix_monitor_runs_flow_occurred_at", "flow", "occurred_at"),
+        Index("ix_monitor_runs_running", "running_since", postgresql_where=text("state_type = 'RUNNING'")),
     )
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
@@ -80,3 +86,25 @@ class RunRow(Base):
     start_time: Mapped[datetime | None]
     end_time: Mapped[datetime | None]
     duration_s: Mapped[float | None]
+    # From when its time counts against its limit, waits between retries included. None unless it is under way.
+    running_since: Mapped[datetime | None]
+    # The event that told this state, and the chain that it belongs to.
+    event_id: Mapped[str | None]
+    correlation_id: Mapped[str | None]
+
+
+class OverrunRow(Base):
+    """One time that a run exceeded its limit, with the event that says so; once per run and start.
+
+    The event is stored before it is published and marked after, as alerts are.
+    """
+
+    __tablename__ = "monitor_overruns"
+    __table_args__ = (Index("ix_monitor_overruns_unpublished", "created_at", postgresql_where=text("NOT published")),)
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    running_since: Mapped[datetime] = mapped_column(primary_key=True)
+    limit_s: Mapped[float]
+    event: Mapped[dict[str, Any]]
+    published: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[datetime] = now_column()

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
-from services.monitor.rules import RuleFileError, read_rules
+from flows.config import DEPLOYMENTS
+from services.monitor.rule_file import RuleFileError, read_rules
 
+SHIPPED = read_rules(PROJECT_ROOT / "config" / "alerts.yaml")
 GOOD = """
 rules:
   - name: data-quality
@@ -29,13 +31,26 @@ def refusal(tmp_path: Path, content: str) -> str:
     return str(caught.value)
 
 
-def test_the_shipped_rules_are_the_three_that_are_documented() -> None:
-    rules = read_rules(PROJECT_ROOT / "config" / "alerts.yaml").rules
-    assert {rule.name: rule.severity for rule in rules} == {
+def test_the_shipped_rules_have_the_four_kinds_of_the_guide_with_their_severities() -> None:
+    severities = {rule.name: rule.severity for rule in SHIPPED.rules}
+    assert {name: severities.get(name) for name in ("flow-failed", "flow-duration", "data-quality")} == {
         "flow-failed": "critical",
+        "flow-duration": "warning",
         "data-quality": "error",
-        "resource-unavailable": "warning",
     }
+    assert severities["resource-unavailable"] == "warning"
+
+
+def test_every_shipped_runbook_is_a_heading_that_is_there() -> None:
+    for rule in SHIPPED.rules:
+        page, _, anchor = (rule.runbook or "").partition("#")
+        assert f"### {anchor}\n" in (PROJECT_ROOT / page).read_text("utf-8"), rule.name
+
+
+def test_limits_of_deployments_are_shipped_for_those_that_there_are() -> None:
+    known = {deployment.full_name for deployment in DEPLOYMENTS}
+    [duration] = [threshold for threshold in SHIPPED.thresholds if threshold.rule == "flow-duration"]
+    assert set(duration.overrides) == known
 
 
 def test_on_is_a_key_and_not_the_boolean_of_old_yaml(tmp_path: Path) -> None:
@@ -58,7 +73,7 @@ def test_matching_finds_what_raises_and_what_resolves(tmp_path: Path) -> None:
         (
             "quality.failed.v1",
             "quality.fail.v1",
-            "unknown event type 'lab.quality.fail.v1'; known: lab.file.arrived.v1",
+            "unknown event type 'lab.quality.fail.v1'; known: lab.dataset.updated.v1",
         ),
         ("quality.failed.v1", "alert.firing.v1", "is on lab.alerts, which is not watched"),
         ("[dataset]", "[datset]", "lab.quality.failed.v1 has no field datset; it has dataset, table"),

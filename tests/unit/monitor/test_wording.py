@@ -9,7 +9,8 @@ from schemas.envelope import Event, new_event
 from schemas.runs import RunFailed
 from schemas.services import ServiceDegraded
 from services.monitor.identity import labels_of
-from services.monitor.rules import AlertRule, read_rules
+from services.monitor.rule_file import read_rules
+from services.monitor.rules import AlertRule
 from services.monitor.wording import Wording, check_template, word
 from tests.support.monitor_events import quality_failed, run_event
 

@@ -1,0 +1,123 @@
+"""What each threshold means: the values it may have, and what it makes of an event. Pure; `limits` has the values.
+
+A criterion only holds back: an event that no criterion speaks about raises its alert as the rule says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.envelope import EventData
+from schemas.quality import QualityFailed
+from schemas.runs import RunCrashed, RunFailed, RunOverrun
+from schemas.services import ServiceDegraded
+from services.monitor.decide import Sign
+
+_YEAR_S, _WEEK_S = 31_536_000, 604_800
+
+
+class Verdict(NamedTuple):
+    """What an event is worth. Without a sign it changes nothing; `held` is to be judged again, since time may
+    change the answer."""
+
+    sign: Sign | None
+    reason: str = ""
+    held: bool = False
+
+
+BAD = Verdict(Sign.BAD)
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a criterion may look at besides the event."""
+
+    now: datetime
+    failures_in_row: int = 1
+
+
+Judge = Callable[[EventData, float, Circumstances], Verdict]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One kind of threshold."""
+
+    unit: str
+    must_be: str
+    allows: Callable[[float], bool]
+    judges: tuple[type[EventData], ...]
+    judge: Judge
+    by_deployment: bool = False
+
+    def fault(self, value: float) -> str | None:
+        """None, or why the value cannot be used."""
+        return None if self.allows(value) else f"must be {self.must_be}"
+
+
+def _share_of_rows(data: EventData, limit: float, _: Circumstances) -> Verdict:
+    if not isinstance(data, QualityFailed) or limit == 0:
+        return BAD
+    if any(rule.severity == "fail" and rule.failed_rows for rule in data.rules) or not data.rows_checked:
+        return BAD  # the file was refused as a whole, whatever the share of its rows
+    share = data.rows_failed / data.rows_checked
+    if share > limit:
+        return BAD
+    return Verdict(Sign.GOOD, f"{share:.3%} of the rows failed, and {limit:.3%} may")
+
+
+def _failures(_: EventData, limit: float, around: Circumstances) -> Verdict:
+    if around.failures_in_row >= limit:
+        return BAD
+    return Verdict(None, f"failure {around.failures_in_row} in a row, and the alert comes with {limit:.0f}")
+
+
+def _lasting(data: EventData, limit: float, around: Circumstances) -> Verdict:
+    if not isinstance(data, ServiceDegraded) or limit == 0:
+        return BAD
+    seconds = (around.now - data.since).total_seconds()
+    if seconds >= limit:
+        return BAD
+    return Verdict(None, f"failing for {max(0.0, seconds):.0f} s, and the alert comes after {limit:.0f} s", held=True)
+
+
+def _overrun(_data: EventData, _limit: float, _: Circumstances) -> Verdict:
+    return BAD  # the event exists because `overruns` compared the run with its limit
+
+
+CRITERIA = {
+    "max_duration_s": Criterion(
+        unit="s",
+        must_be=f"> 0 and <= {_YEAR_S}",
+        allows=lambda value: 0 < value <= _YEAR_S,
+        judges=(RunOverrun,),
+        judge=_overrun,
+        by_deployment=True,
+    ),
+    "max_failed_ratio": Criterion(
+        unit="1",
+        must_be=">= 0 and < 1",
+        allows=lambda value: 0 <= value < 1,
+        judges=(QualityFailed,),
+        judge=_share_of_rows,
+    ),
+    "failures": Criterion(
+        unit="runs",
+        must_be="a whole number >= 1 and <= 1000",
+        allows=lambda value: 1 <= value <= 1000 and value == int(value),
+        judges=(RunFailed, RunCrashed),
+        judge=_failures,
+        by_deployment=True,
+    ),
+    "for_s": Criterion(
+        unit="s",
+        must_be=f">= 0 and <= {_WEEK_S}",
+        allows=lambda value: 0 <= value <= _WEEK_S,
+        judges=(ServiceDegraded,),
+        judge=_lasting,
+    ),
+}
+DURATION, FAILURES = "max_duration_s", "failures"

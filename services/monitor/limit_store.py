@@ -1,0 +1,73 @@
+"""Limits in Postgres: what people set, over the defaults of `config/alerts.yaml`. Read with each decision, so that a
+change holds for the next event on every instance. `limit_changes` writes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datalab.store.tables.monitor import RunRow
+from datalab.store.tables.monitor_limits import RuleSwitchRow, ThresholdRow
+from services.monitor.limits import Limit, RuleLimits, Threshold
+from services.monitor.rules import AlertRules
+
+
+class Stored(NamedTuple):
+    """What is stored of one threshold and of its rule's switch; a row of version 0 is one that nobody has touched."""
+
+    threshold: ThresholdRow | None = None
+    switch: RuleSwitchRow | None = None
+
+    @property
+    def etag(self) -> str:
+        """Another one after every change."""
+        return f'"{self.threshold.version if self.threshold else 0}.{self.switch.version if self.switch else 0}"'
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the rule raises alerts."""
+        return self.switch is None or self.switch.enabled
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When the threshold or the switch was last changed, None if never."""
+        return max((row.updated_at for row in self if row is not None and row.version), default=None)
+
+    def limit(self, threshold: Threshold) -> Limit:
+        """The value and overrides that hold."""
+        row = self.threshold
+        value = threshold.default if row is None or row.value is None else row.value
+        overrides = threshold.overrides if row is None or row.overrides is None else row.overrides
+        return Limit(value, overrides)
+
+
+async def switches(session: AsyncSession) -> dict[str, RuleSwitchRow]:
+    """The switches that somebody has touched, by rule."""
+    return {row.rule: row for row in (await session.execute(select(RuleSwitchRow))).scalars()}
+
+
+async def stored(session: AsyncSession, rules: AlertRules) -> list[tuple[Threshold, Stored]]:
+    """What is stored, for every threshold of the file, in its order."""
+    touched = await switches(session)
+    rows = {(row.rule, row.name): row for row in (await session.execute(select(ThresholdRow))).scalars()}
+    return [(t, Stored(rows.get((t.rule, t.name)), touched.get(t.rule))) for t in rules.thresholds]
+
+
+async def limits_of(session: AsyncSession, rules: AlertRules, rule: str) -> RuleLimits:
+    """What holds for a rule now."""
+    switch = await session.get(RuleSwitchRow, rule)
+    query = select(ThresholdRow).where(ThresholdRow.rule == rule)
+    rows = {row.name: row for row in (await session.execute(query)).scalars()}
+    found = {t.name: Stored(rows.get(t.name)).limit(t) for t in rules.thresholds if t.rule == rule}
+    return RuleLimits(enabled=switch is None or switch.enabled, limits=found)
+
+
+async def known_names(session: AsyncSession, rules: AlertRules) -> tuple[list[str], list[str]]:
+    """The deployments and the flows that the lab knows: those with runs, and those that the file names."""
+    rows = (await session.execute(select(RunRow.flow, RunRow.deployment).distinct())).all()
+    named = {name for threshold in rules.thresholds for name in threshold.overrides}
+    deployments = {name for name in named if "/" in name} | {row.deployment for row in rows if row.deployment}
+    return sorted(deployments), sorted((named - deployments) | {row.flow for row in rows})

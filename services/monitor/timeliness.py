@@ -1,0 +1,27 @@
+"""Times that cannot be. Decisions compare times, so that one event from the far future would silence its alert until
+then. Such an event is refused, which its dead letter names, rather than believed or given another time: a time of
+ours would differ with each repeat."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from schemas.envelope import Event, EventData
+
+_COMPARED = ("occurred_at", "start_time", "since")
+AHEAD = timedelta(days=1)  # what a wrong clock or time zone may be ahead
+
+
+class FutureTimeError(ValueError):
+    """The event says that it happened later than now. The message names the field."""
+
+
+def check_time(event: Event, data: EventData, now: datetime) -> None:
+    """Raise FutureTimeError if the event happened more than a day from now."""
+    times = {"time": event.time} | {f"data.{name}": getattr(data, name, None) for name in _COMPARED}
+    for field, time in times.items():
+        if time is not None and time - now > AHEAD:
+            raise FutureTimeError(
+                f"{field}: {time.isoformat()} is more than a day ahead of {now.isoformat(timespec='seconds')}; "
+                "set the clock of its producer right, and replay it once that time has come"
+            )
