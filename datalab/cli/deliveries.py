@@ -31,7 +31,7 @@ def list_(
     """List deliveries, the newest first."""
     from rich.console import Console
 
-    from datalab.cli.notifier_client import notifier
+    from datalab.cli.service_client import notifier
 
     wanted = {
         "status": status,
@@ -60,7 +60,7 @@ def list_(
 
 def replay(ids: Annotated[list[str], typer.Argument(help="Ids of deliveries.")]) -> None:
     """Send finished deliveries again, under the same ids, so that a receiver can recognise them."""
-    from datalab.cli.notifier_client import notifier, segment
+    from datalab.cli.service_client import notifier, segment
 
     with notifier() as client:
         for delivery_id in ids:

@@ -21,6 +21,8 @@ _COMMANDS = (
     "dlq",
     "subscriptions",
     "deliveries",
+    "alerts",
+    "thresholds",
 )
 
 

@@ -30,7 +30,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Subscribe a webhook. Its secret is printed this once; the same subscription again changes nothing."""
-    from datalab.cli.notifier_client import notifier
+    from datalab.cli.service_client import notifier
 
     with notifier() as client:
         body = {"name": name, "url": url, "event_types": types}
@@ -53,7 +53,7 @@ def list_(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from datalab.cli.notifier_client import notifier
+    from datalab.cli.service_client import notifier
 
     with notifier() as client:
         found = client.every("/v1/subscriptions", "subscriptions")
@@ -71,7 +71,7 @@ def try_out(name: Name, wait: Annotated[float, typer.Option(help="Seconds to wai
     """Send a test event and tell what came of it. Exits 1 unless it was delivered."""
     import time
 
-    from datalab.cli.notifier_client import notifier, segment
+    from datalab.cli.service_client import notifier, segment
 
     with notifier() as client:
         sent = client.call("POST", f"/v1/subscriptions/{segment(name)}:test")
@@ -88,7 +88,7 @@ def try_out(name: Name, wait: Annotated[float, typer.Option(help="Seconds to wai
 
 def rotate(name: Name) -> None:
     """Give it a new secret, printed this once. The old one goes on signing beside it for a day."""
-    from datalab.cli.notifier_client import notifier, segment
+    from datalab.cli.service_client import notifier, segment
 
     with notifier() as client:
         made = client.call("POST", f"/v1/subscriptions/{segment(name)}:rotate-secret")
@@ -98,7 +98,7 @@ def rotate(name: Name) -> None:
 
 def remove(name: Name) -> None:
     """Remove it. What was still due to it ends suppressed."""
-    from datalab.cli.notifier_client import notifier, segment
+    from datalab.cli.service_client import notifier, segment
 
     with notifier() as client:
         client.call("DELETE", f"/v1/subscriptions/{segment(name)}")

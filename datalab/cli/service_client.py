@@ -1,4 +1,4 @@
-"""Calling the notifier of the lab: its address, its pages, and its problems as one line."""
+"""Calling a service of the lab: its address, its pages, and its problems as one line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import httpx
 from datalab.local.addresses import lab_addresses
 
 
-class NotifierClient:
-    """A few calls over one connection."""
+class ServiceClient:
+    """A few calls over one connection to the service `name`."""
 
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
+    def __init__(self, name: str, http: httpx.Client) -> None:
+        self._name, self._http = name, http
 
     def call(self, method: str, path: str, **more: Any) -> Any:
-        """The answer's JSON; raises ValueError with the notifier's own words, ConnectionError without a notifier."""
+        """The answer's JSON; raises ValueError with the service's own words, ConnectionError without a service."""
         try:
             answer = self._http.request(method, path, **more)
         except httpx.TransportError as error:
             where = self._http.base_url
-            raise ConnectionError(f"the notifier does not answer at {where}; `datalab status` shows why") from error
+            raise ConnectionError(f"the {self._name} does not answer at {where}; `datalab status` shows why") from error
         if answer.is_success:
             return answer.json() if answer.content else None
         try:
@@ -46,10 +46,17 @@ class NotifierClient:
 
 
 @contextmanager
-def notifier() -> Iterator[NotifierClient]:
+def notifier() -> Iterator[ServiceClient]:
     """The notifier of DATALAB_HOME's lab, or of NOTIFIER_URL."""
     with httpx.Client(base_url=lab_addresses().notifier, timeout=15, trust_env=False) as http:
-        yield NotifierClient(http)
+        yield ServiceClient("notifier", http)
+
+
+@contextmanager
+def monitor() -> Iterator[ServiceClient]:
+    """The monitor of DATALAB_HOME's lab, or of MONITOR_URL."""
+    with httpx.Client(base_url=lab_addresses().monitor, timeout=15, trust_env=False) as http:
+        yield ServiceClient("monitor", http)
 
 
 def segment(text: str) -> str:

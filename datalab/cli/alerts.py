@@ -1,0 +1,50 @@
+"""`datalab alerts`: what is wrong and what was, by the monitor's REST."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+_COLOURS = {"critical": "red", "error": "red", "warning": "yellow", "info": "blue"}
+_commands = typer.Typer(no_args_is_help=True, help="Alerts of the lab.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_commands, name="alerts")
+
+
+@_commands.callback()
+def alerts() -> None:
+    """Alerts of the lab."""
+
+
+@_commands.command("list")
+def list_(
+    status: Annotated[str | None, typer.Option(help="firing or resolved.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Name of an alert rule.")] = None,
+    severity: Annotated[str | None, typer.Option(help="critical, error, warning or info.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List alerts, the newest first."""
+    from rich.console import Console
+
+    from datalab.cli.service_client import monitor
+
+    wanted = {"status": status, "rule": rule, "severity": severity}
+    with monitor() as client:
+        filters = {name: value for name, value in wanted.items() if value is not None}
+        found = client.every("/v1/alerts", "alerts", limit, **filters)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        return
+    console = Console(highlight=False)
+    for one in found:
+        console.print(f"{one['starts_at'][:19]}  {one['status']:<8}  ", end="", markup=False)
+        console.print(f"{one['severity']:<8}", end="", style=_COLOURS[one["severity"]])
+        console.print(f"  {one['rule']:<20}  {one['summary']}", markup=False, soft_wrap=True)
+    if not found:
+        console.print("no alerts")
