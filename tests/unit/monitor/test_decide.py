@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.monitor.decide import Action, Condition, Decision, Sign, decide
+from services.monitor.decide import Action, Condition, Decision, Sign, decide, is_over, may_be_held
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -94,6 +94,32 @@ def test_the_order_of_arrival_does_not_change_whether_it_ends_open() -> None:
     events = [("b", 1), ("b", 2), ("g", 3)]
     for order in itertools.permutations(events):
         assert play(list(order), Condition(), set())[0].open_episode is None, order
+
+
+@pytest.mark.parametrize(
+    ("minute", "known", "held", "expected"),
+    [
+        (10, Condition(), None, True),
+        (10, Condition(), 9, True),
+        (10, Condition(), 10, False),
+        (10, Condition(), 11, False),
+        (30, OPEN, None, False),
+        (19, CLOSED, None, False),
+        (21, CLOSED, None, True),
+    ],
+)
+def test_the_newest_event_that_is_neither_firing_nor_over_is_held(
+    minute: float, known: Condition, held: float | None, expected: bool
+) -> None:
+    assert may_be_held(at(minute), known, None if held is None else at(held)) is expected
+
+
+def test_a_held_event_is_over_when_it_is_well_again_or_firing() -> None:
+    well = Condition(last_good_at=at(10))
+    assert is_over(at(10), Sign.GOOD, at(10), well)
+    assert not is_over(at(11), Sign.GOOD, at(10), well), "the end of something earlier"
+    assert is_over(at(11), Sign.BAD, at(10), OPEN)
+    assert not is_over(at(11), Sign.BAD, at(5), well), "a latecomer that fired nothing"
 
 
 def play(events: list[tuple[str, int]], known: Condition, opened: set[str]) -> tuple[Condition, set[str]]:

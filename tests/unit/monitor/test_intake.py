@@ -11,6 +11,7 @@ from schemas.catalog import parse_data
 from schemas.codec import EncodedRecord, encode
 from schemas.envelope import Event
 from services.monitor.intake import Intake
+from services.monitor.timeliness import FutureTimeError
 from tests.support.monitor_events import quality_failed
 
 REF = RecordRef("lab.quality", 0, 7)
@@ -67,6 +68,12 @@ async def test_a_payload_that_does_not_fit_is_buried_with_the_field() -> None:
     await intake(store, graveyard).take(REF, key, b'{"dataset": "stocks"}', headers)
     [(reason, _)] = graveyard.buried
     assert reason == "data.table: Field required"
+
+
+async def test_a_time_that_cannot_be_is_buried_at_once() -> None:
+    store, graveyard = Store(FutureTimeError("time: 2999 is more than a day ahead")), Graveyard()
+    await intake(store, graveyard).take(REF, *encode(quality_failed("stocks")))
+    assert [reason for reason, _ in graveyard.buried] == ["time: 2999 is more than a day ahead"]
 
 
 async def test_an_outage_of_the_database_outlasts_every_limit_of_attempts() -> None:

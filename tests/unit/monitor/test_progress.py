@@ -142,3 +142,20 @@ def test_a_broker_that_is_away_is_waited_for(progress: Progress, watch: Watch) -
         assert progress.stalled(broker_answers=False) is None
     watch.time += 15
     assert progress.unready() == "no answer from Kafka for 15 s"
+
+
+def test_a_topic_is_caught_up_once_all_that_kafka_held_of_it_is_handled(progress: Progress) -> None:
+    assert progress.caught_up("lab.runs")
+    progress.ends({RUNS: 6, FILES: 9})
+    assert not progress.caught_up("lab.runs")
+    assert not progress.caught_up("lab.files")
+    handle(progress, 5)
+    assert progress.caught_up("lab.runs")
+    assert progress.caught_up("lab.of-another-member")
+
+
+def test_before_kafka_told_what_it_holds_nothing_is_caught_up(watch: Watch) -> None:
+    progress = Progress(30.0, watch)
+    assert not progress.caught_up("lab.runs")
+    progress.assigned(1, {RUNS: 5})
+    assert not progress.caught_up("lab.runs")

@@ -102,3 +102,66 @@ def test_what_is_no_rule_file_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RuleFileError, match="No such file"):
         read_rules(tmp_path / "none.yaml")
+
+
+LIMITED = (
+    GOOD
+    + """
+thresholds:
+  - rule: data-quality
+    name: max_failed_ratio
+    description: d
+    default: 0.1
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (
+            "rule: data-quality",
+            "rule: data-qality",
+            "data-qality.max_failed_ratio: no such rule; there are data-quality",
+        ),
+        (
+            "max_failed_ratio",
+            "max_ratio",
+            "thresholds[0] (max_ratio): Value error, name: unknown threshold 'max_ratio'; known:",
+        ),
+        ("0.1", "1.5", "default: must be >= 0 and < 1"),
+        ("0.1", "yes", "thresholds[0] (max_failed_ratio).default: Input should be a valid number"),
+        (
+            "max_failed_ratio\n    description: d\n    default: 0.1",
+            "failures\n    description: d\n    default: 1",
+            "speaks about lab.run.crashed.v1, lab.run.failed.v1, not lab.quality.failed.v1",
+        ),
+        (
+            "default: 0.1",
+            "default: 0.1\n    overrides: {etl: 0.2}",
+            "overrides: data-quality.max_failed_ratio is the same",
+        ),
+        (
+            LIMITED.split("thresholds:\n")[1],
+            2 * LIMITED.split("thresholds:\n")[1],
+            "data-quality.max_failed_ratio: is there twice",
+        ),
+        (
+            "labels: [dataset]",
+            "labels: [dataset]\n    counts_from: start",
+            "counts_from: lab.quality.failed.v1 has no time",
+        ),
+    ],
+)
+def test_an_error_in_a_threshold_or_a_time_is_named_too(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert old in LIMITED
+    assert reason in refusal(tmp_path, LIMITED.replace(old, new))
+
+
+def test_every_threshold_is_declared_for_what_it_judges() -> None:
+    assert {(t.rule, t.name) for t in SHIPPED.thresholds} == {
+        ("flow-duration", "max_duration_s"),
+        ("flow-failed", "failures"),
+        ("data-quality", "max_failed_ratio"),
+        ("resource-unavailable", "for_s"),
+    }
