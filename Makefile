@@ -31,6 +31,7 @@ doctor: setup ## Check this machine
 	@$(BIN)/datalab doctor
 
 test: setup ## Run every test on real parts
+	@scripts/ensure-chromium.sh >/dev/null
 	@$(PYTEST) tests/unit tests/integration tests/faults tests/e2e
 
 test-fast: setup ## Run the tests that need no running parts

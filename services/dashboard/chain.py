@@ -12,7 +12,7 @@ from datalab.trace.events import chain_of, find_event
 from datalab.trace.tree import Delivery, Trigger, build_trace
 from schemas.envelope import Event
 from services.dashboard.answers import tracing
-from services.dashboard.client import segment
+from services.dashboard.client import RefusedError, Rest, segment
 from services.dashboard.look import Look
 
 _PAGE = 500
@@ -39,8 +39,16 @@ def find_chain(look: Look, kafka: str, event_id: str, deadline_s: float) -> trac
 
 
 def _triggers(look: Look, event_id: str) -> list[tracing.Trigger]:
-    found = look.ask("bridge", lambda rest: rest.get(f"/v1/events/{segment(event_id)}/trace", tracing.Triggers))
+    found = look.ask("bridge", lambda rest: _ask_bridge(rest, event_id))
     return found.triggers if found else []
+
+
+def _ask_bridge(rest: Rest, event_id: str) -> tracing.Triggers:
+    try:
+        return rest.get(f"/v1/events/{segment(event_id)}/trace", tracing.Triggers)
+    except RefusedError:
+        # An id with a slash fits no path; as a parameter it gives at least the triggers of this one event.
+        return rest.get("/v1/triggers", tracing.Triggers, event_id=event_id, page_size=_PAGE)
 
 
 def _correlation(triggers: list[tracing.Trigger]) -> str | None:

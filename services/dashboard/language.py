@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import yaml
 
 from services.dashboard.settings import Language
 
-LANGUAGES: Mapping[Language, str] = {"en": "English", "pt": "Português"}
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 NOTHING = "–"
 _WORDS = Path(__file__).with_name("words")
 
@@ -25,6 +26,11 @@ class Phrases:
     language: Language
     words: Mapping[str, str]
     zone: ZoneInfo
+
+    @property
+    def in_address(self) -> str:
+        """The language as a page's address names it."""
+        return self.language.upper()
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of a key; raises KeyError for an unknown one."""
@@ -53,9 +59,9 @@ class Phrases:
         """A duration in the two units that matter."""
         if seconds is None:
             return NOTHING
-        if seconds < 10:
+        if seconds < 9.995:
             return f"{self.number(seconds, 2)} s"
-        if seconds < 60:
+        if seconds < 59.95:
             return f"{self.number(seconds, 1)} s"
         whole = round(seconds)
         if whole < 3600:

@@ -45,8 +45,8 @@ def _chosen(settings: DashboardSettings) -> Language:
     with st.sidebar:
         chosen = st.segmented_control(
             "Language · Idioma",
-            list(LANGUAGES),
-            format_func=lambda language: LANGUAGES[language],
+            LANGUAGES,
+            format_func=str.upper,  # which is also what the address of the page says
             default=settings.dashboard_language,
             required=True,
             key="lang",

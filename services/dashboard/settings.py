@@ -43,7 +43,7 @@ class DashboardSettings(LabSettings):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ValueError, OSError) as error:
+        except (LookupError, ValueError, OSError) as error:
             raise ValueError(f"there is no time zone {value!r}; write it as in America/Sao_Paulo") from error
         return value
 

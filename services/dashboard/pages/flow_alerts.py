@@ -46,5 +46,5 @@ def _card(site: Site, alert: Alert) -> None:
                 site.pages["trace"],
                 label=words("alerts.trace"),
                 icon=":material/timeline:",
-                query_params={"event": event_id, "lang": words.language},
+                query_params={"event": event_id, "lang": words.in_address},
             )

@@ -80,17 +80,27 @@ def _question(site: Site, filters: Filters) -> Question:
 
 
 def _turn(site: Site, question: Question, following: str | None) -> None:
-    words = site.words
-    if st.button(words("history.newer"), disabled=len(question.tokens) == 1, icon=":material/chevron_left:"):
-        question.tokens.pop()
-        st.rerun(scope="fragment")
-    st.text(words("history.page", number=len(question.tokens)))
-    if st.button(words("history.older"), disabled=following is None, icon=":material/chevron_right:"):
-        question.tokens.append(following)
-        st.rerun(scope="fragment")
-    if st.button(words("history.again"), icon=":material/refresh:"):
-        del st.session_state[_STATE]
-        st.rerun(scope="fragment")
+    words, tokens = site.words, question.tokens
+    st.button(
+        words("history.newer"),
+        disabled=len(tokens) == 1,
+        icon=":material/chevron_left:",
+        on_click=_forget_last,
+        args=(tokens,),
+    )
+    st.text(words("history.page", number=len(tokens)))
+    st.button(
+        words("history.older"),
+        disabled=following is None,
+        icon=":material/chevron_right:",
+        on_click=tokens.append,
+        args=(following,),
+    )
+    st.button(words("history.again"), icon=":material/refresh:", on_click=st.session_state.pop, args=(_STATE, None))
+
+
+def _forget_last(tokens: list[str | None]) -> None:
+    tokens.pop()
 
 
 def columns(site: Site) -> list[Column[Run]]:

@@ -42,7 +42,7 @@ class Site:
 
     def trace_page(self, event_id: str) -> str:
         """Where the trace of an event is, for a cell of a table, which takes only whole addresses."""
-        query = urlencode({"event": event_id, "lang": self.words.language})
+        query = urlencode({"event": event_id, "lang": self.words.in_address})
         return f"{_origin()}/{self.pages['trace'].url_path}?{query}"
 
 
