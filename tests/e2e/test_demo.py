@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import Lab
 
 PARTS = {"kafka", "postgres", "prefect", "spark", "mlflow", "etl-worker", "mlops-worker",
-         "ingest", "bridge", "monitor", "notifier", "inbox"}  # fmt: skip
+         "ingest", "bridge", "monitor", "notifier", "dashboard", "inbox"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +20,29 @@ def proof(lab: Lab) -> dict[str, Any]:
     return printed
 
 
-def test_both_files_are_proved_hop_by_hop(proof: dict[str, Any]) -> None:
-    good, broken = proof["stories"]
+ALERTED = {
+    "lab.alert.firing.v1",
+    "alert received by email",
+    "alert received by slack",
+    "alert received by teams",
+    "alert received by webhook",
+}
+
+
+def test_the_tour_is_proved_hop_by_hop(proof: dict[str, Any]) -> None:
+    good, broken, jump = ({hop["name"] for hop in story["hops"]} for story in proof["stories"])
     assert proof["proved"] is True
-    assert {"lab.file.arrived.v1", "lab.run.completed.v1"} <= {hop["name"] for hop in good["hops"]}
-    assert {hop["name"] for hop in broken["hops"]} >= {
-        "lab.quality.failed.v1",
-        "lab.alert.firing.v1",
-        "alert received by email",
-        "alert received by slack",
-        "alert received by teams",
-        "alert received by webhook",
-    }
+    assert {"lab.file.arrived.v1", "gold updated", "lab.run.completed.v1", "champion"} <= good
+    assert {"lab.quality.failed.v1", *ALERTED} <= broken
+    assert {"gold updated", "lab.score.unusual.v1", "scored", *ALERTED} <= jump
+
+
+def test_a_quality_failure_starts_one_audit_of_the_quarantine(proof: dict[str, Any]) -> None:
+    runs = [hop for hop in proof["stories"][1]["hops"] if hop["name"] == "run created"]
+    assert [hop["detail"].split()[0] for hop in runs] == [
+        "medallion-etl/medallion-etl-daily",
+        "quarantine-audit/quarantine-audit",
+    ]
 
 
 def test_status_shows_every_part_with_port_pid_memory_and_health(lab: Lab) -> None:

@@ -1,0 +1,84 @@
+"""Starting deployments of the running lab as its user does, and waiting for what they cause."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from datalab.runtime.settings import PROJECT_ROOT
+from tests.e2e.conftest import Lab
+
+T = TypeVar("T")
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def trigger(lab: Lab, name: str, **parameters: Any) -> str:
+    """`python flows/manage_deployments.py trigger NAME`; returns the run's id."""
+    options = [word for key, value in parameters.items() for word in ("--param", f"{key}={json.dumps(value)}")]
+    command = [sys.executable, "flows/manage_deployments.py", "trigger", name, "--json", *options]
+    environment = {**lab.environment, "PREFECT_API_URL": lab.addresses.prefect_api}
+    done = subprocess.run(
+        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)[0]["id"])
+
+
+def wait_for(ask: Callable[[], T | None], what: str, within_s: float = 120.0) -> T:
+    """The first answer that is not empty. A service that is away for a moment is asked again."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            if answer := ask():
+                return answer
+        except httpx.TransportError as error:
+            what = f"{what} ({error})"
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
+        time.sleep(0.25)  # looking again, with a deadline
+
+
+def ended(lab: Lab, run_id: str, within_s: float = 120.0) -> dict[str, Any]:
+    """The run, once it is in a final state."""
+
+    def look() -> dict[str, Any] | None:
+        run = get(f"{lab.addresses.prefect_api}/flow_runs/{run_id}")
+        return run if run["state_type"] in ENDED else None
+
+    return wait_for(look, f"the end of run {run_id}", within_s)
+
+
+def completed(lab: Lab, run_id: str, within_s: float = 120.0) -> dict[str, Any]:
+    """The run, which must have ended well."""
+    run = ended(lab, run_id, within_s)
+    assert run["state_type"] == "COMPLETED", run["state"]
+    return run
+
+
+def artifacts(lab: Lab, run_id: str) -> list[dict[str, Any]]:
+    """What the run left for people."""
+    body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+    return post(f"{lab.addresses.prefect_api}/artifacts/filter", body)  # type: ignore[no-any-return]
+
+
+def get(url: str, **params: Any) -> Any:
+    """The JSON that a GET answers."""
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        return client.get(url, params=params).raise_for_status().json()
+
+
+def post(url: str, body: Any) -> Any:
+    """The JSON that a POST answers."""
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        return client.post(url, json=body).raise_for_status().json()
+
+
+def messages(lab: Lab, channel: str, contains: str) -> list[dict[str, Any]]:
+    """Messages in the inbox that mention this."""
+    answer = get(f"{lab.addresses.inbox}/api/messages", channel=channel, contains=contains)
+    return answer["messages"]  # type: ignore[no-any-return]
