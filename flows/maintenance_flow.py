@@ -18,6 +18,7 @@ if __package__ in {None, ""}:  # loaded as a file: by Prefect, or from inside fl
 from prefect import flow, get_run_logger
 
 from flows.config import FlowSettings
+from flows.errors import FlowError
 from flows.lake.datasets import load_datasets
 from flows.lake.errors import LakeBusyError, SparkUnavailableError
 from flows.lake.locks import dataset_lock
@@ -154,7 +155,8 @@ def _attempt(job: Job, problems: dict[str, str], step: str, do: Callable[[], T])
     try:
         return do()
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = (str(error).strip() or "no message").splitlines()[0]
+        reason = said if isinstance(error, FlowError) else f"{type(error).__name__}: {said}"
         problems[step] = reason
         job.log.warning("%s was not done: %s", step, reason)
         if isinstance(error, SparkUnavailableError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,15 +13,14 @@ from flows.upkeep.errors import UpkeepError
 LAYERS = ("bronze", "silver", "gold", "quarantine", "ledger")
 
 
-@dataclass(frozen=True)
 class LakeTable:
-    """A table that exists. `full_name` is LAYER/NAME."""
+    """A table that exists. `full_name` is LAYER/NAME.
 
-    dataset: Dataset
-    layer: str
-    name: str
-    table: Table
-    path: Path
+    Not a dataclass: Prefect would walk into the dataset, and stumble over its field `keys`.
+    """
+
+    def __init__(self, dataset: Dataset, layer: str, name: str, table: Table, path: Path) -> None:
+        self.dataset, self.layer, self.name, self.table, self.path = dataset, layer, name, table, path
 
     @property
     def full_name(self) -> str:
