@@ -67,9 +67,9 @@ def test_a_flow_that_failed_after_all_its_retries_is_critical(lab: Lab) -> None:
 @pytest.fixture
 def two_seconds_for_the_pipeline(lab: Lab) -> Iterator[None]:
     """The limit of one deployment, set as its owner would, and taken back."""
-    lab.must("thresholds", "set", "flow-duration", "max_duration_s", "2", "--deployment", KAFKA_PIPELINE)
+    lab.must("thresholds", "set", "flow-duration", "max_duration_s", "2", "--for", KAFKA_PIPELINE)
     yield
-    lab.must("thresholds", "unset", "flow-duration", "max_duration_s", "--deployment", KAFKA_PIPELINE)
+    lab.must("thresholds", "unset", "flow-duration", "max_duration_s", "--for", KAFKA_PIPELINE)
 
 
 @pytest.mark.timeout(180)
