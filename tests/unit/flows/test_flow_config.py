@@ -11,17 +11,50 @@ from pathlib import Path
 import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
-from flows.config import DEPLOYMENTS, POOL_TYPE, POOLS, TIMEZONE, FlowSettings, retry_policy
+from flows.config import DEPLOYMENTS, POOL_TYPE, POOLS, TIMEZONE, Deployment, FlowSettings, retry_policy
 from flows.lake.errors import LakeBusyError, SparkUnavailableError
 from flows.lake.locks import dataset_lock
 from flows.lake.session import SparkConnection
 
+HEAVY = {"pyspark", "sklearn", "mlflow", "matplotlib", "pandas"}
+# The guide's, in its words: daily 06:00, every 5 minutes, Sundays 02:00, Saturdays 03:00.
+GUIDE = {
+    "medallion-etl-daily": ("flows/medallion_etl_flow.py", "0 6 * * *", "etl-pool"),
+    "monitoring-5min": ("flows/monitoring_flow.py", "*/5 * * * *", "etl-pool"),
+    "mlops-training-weekly": ("flows/mlops_flow.py", "0 2 * * 0", "mlops-pool"),
+    "maintenance-weekly": ("flows/maintenance_flow.py", "0 3 * * 6", "mlops-pool"),
+}
 
-def test_the_etl_is_deployed_as_promised() -> None:
-    etl = {deployment.full_name: deployment for deployment in DEPLOYMENTS}["medallion-etl/medallion-etl-daily"]
-    assert (etl.cron, TIMEZONE, etl.pool, POOL_TYPE) == ("0 6 * * *", "America/Sao_Paulo", "etl-pool", "process")
+
+def test_the_guides_flows_are_declared_with_its_schedules_and_pools() -> None:
+    declared = {d.name: (d.entrypoint.partition(":")[0], d.cron, d.pool) for d in DEPLOYMENTS}
+    assert {name: declared[name] for name in GUIDE} == GUIDE
+    assert (TIMEZONE, POOL_TYPE) == ("America/Sao_Paulo", "process")
     assert {pool.name for pool in POOLS} == {"etl-pool", "mlops-pool"}
-    assert etl.parameters(FlowSettings())["source_path"].endswith("landing/stocks")
+
+
+def test_what_only_events_and_people_start_has_no_schedule() -> None:
+    assert {d.name: d.cron for d in DEPLOYMENTS if d.name not in GUIDE} == {
+        "kafka-pipeline": None,
+        "quarantine-audit": None,
+    }
+
+
+def test_the_etl_has_the_guides_parameters() -> None:
+    etl = {deployment.name: deployment for deployment in DEPLOYMENTS}["medallion-etl-daily"]
+    parameters = dict(etl.parameters(FlowSettings()))
+    assert parameters.pop("source_path").endswith("landing/stocks")
+    assert parameters == {"enable_quality_checks": True, "min_rows_threshold": 1000}
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.pt-BR.md"])
+def test_every_deployment_is_in_the_readme(page: str) -> None:
+    text = (PROJECT_ROOT / page).read_text("utf-8")
+    assert [d.name for d in DEPLOYMENTS if f"| `{d.name}` |" not in text] == []
+
+
+def test_settings_are_the_projects_wherever_a_command_is_called_from() -> None:
+    assert FlowSettings.model_config["env_file"] == PROJECT_ROOT / ".env"
 
 
 def test_tasks_retry_three_times_a_minute_apart_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,12 +66,14 @@ def test_tasks_retry_three_times_a_minute_apart_unless_told_otherwise(monkeypatc
     assert retry_policy() == {"retries": 5, "retry_delay_seconds": 0.5}
 
 
-def test_registering_needs_no_pyspark_and_works_from_inside_flows() -> None:
-    code = "import sys, medallion_etl_flow as m; print(m.medallion_etl_pipeline.name, 'pyspark' in sys.modules)"
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d.name)
+def test_registering_loads_nothing_heavy_and_works_from_inside_flows(deployment: Deployment) -> None:
+    file, _, function = deployment.entrypoint.removeprefix("flows/").partition(":")
+    code = f"import sys, {file[:-3]} as m; print(m.{function}.name, sorted({HEAVY!r} & set(sys.modules)))"
     answer = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT_ROOT / "flows", capture_output=True, text=True, check=True, timeout=60
     )
-    assert answer.stdout.split() == ["medallion-etl", "False"]
+    assert answer.stdout.split(maxsplit=1) == [deployment.flow, "[]\n"]
 
 
 def test_a_second_writer_waits_says_so_and_gives_up_in_time(tmp_path: Path) -> None:
