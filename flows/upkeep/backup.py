@@ -48,7 +48,7 @@ def back_up(
         made = copy_snapshot(table, snapshot, store, now=now, run_id=run_id)
         manifest = verify(made, scratch)
         write_whole(made / VERIFIED, _mark(made, now).model_dump_json(indent=2))
-        expired = store.keep_newest(table.full_name, keep)
+        expired = store.keep_newest(table.full_name, keep, made)
     return Backup(made, manifest, tuple(leftovers), tuple(expired))
 
 

@@ -37,9 +37,12 @@ class BackupStore:
             shutil.rmtree(path)
         return [path.name for path in leftovers]
 
-    def keep_newest(self, table: str, count: int) -> list[str]:
-        """Remove all verified backups but the newest `count`; returns the names of what went."""
-        surplus = self.verified(table)[count:]
+    def keep_newest(self, table: str, count: int, made: Path) -> list[str]:
+        """Remove all verified backups but the newest `count`; returns the names of what went.
+
+        The one just made stays also if a clock was wrong and others bear a later time.
+        """
+        surplus = [path for path in self.verified(table)[count:] if path != made]
         for path in surplus:
             # Under its own name a backup is whole, also if the removal is cut short.
             going = path.rename(path.with_name(f"{_HIDDEN}{path.name}.removed"))

@@ -9,7 +9,6 @@ See docs/operations/restore.md.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -36,7 +35,8 @@ def restore(backup: Path, target: Path, *, replace: bool = False) -> Manifest:
     manifest = read_manifest(backup)
     if target.is_symlink() or (target.exists() and (not target.is_dir() or (any(target.iterdir()) and not replace))):
         raise BackupError(f"{target}: there is something already; choose another place or, for a table, use --replace")
-    partial = target.with_name(f".{target.name}.restoring-{os.getpid()}")
+    partial = target.with_name(f".{target.name}.restoring")
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed restore left
     try:
         with disk_trouble_told(f"restore of {backup}", target.parent):
             _copy_checked(backup / DATA, partial, manifest)

@@ -174,6 +174,14 @@ def test_old_backups_go_only_beyond_the_newest_kept(make: Make, store: BackupSto
     assert sorted((path.name for path in store.of("silver/stocks").iterdir()), reverse=True) == expected
     assert [path.name for path in store.verified("silver/stocks")] == expected
     assert store.tables() == ["silver/stocks"]
+    early = make(-1, keep=2)  # a clock that went back
+    assert early.path in store.verified("silver/stocks")
+
+
+def test_a_table_without_rows_is_backed_up_too(make: Make, table: LakeTable, tmp_path: Path) -> None:
+    DeltaTable(str(table.path)).delete()
+    manifest = restore(make().path, tmp_path / "out")
+    assert (manifest.version, manifest.content.rows) == (3, 0)
 
 
 KILLED = """
