@@ -110,3 +110,21 @@ def test_prefect_has_no_list_of_workers_so_ours_is_the_one(prefect: Prefect) -> 
     answer = prefect.run("prefect", "worker", "ls")
     assert answer.returncode != 0
     assert 'Unknown command "ls"' in answer.stdout + answer.stderr
+
+
+def test_a_stuck_run_can_be_read_and_cancelled(prefect: Prefect, deployed: Any) -> None:
+    [run] = prefect.manage("trigger", "monitoring-5min")
+    logs, cancelled = (prefect.run("prefect", "flow-run", word, run["id"]) for word in ("logs", "cancel"))
+    assert (logs.returncode, cancelled.returncode) == (0, 0), logs.stderr + cancelled.stderr
+    assert prefect.request("GET", f"/flow_runs/{run['id']}")["state_type"] in {"CANCELLING", "CANCELLED"}
+
+
+def test_a_paused_schedule_can_be_found_and_resumed(prefect: Prefect, deployed: Any) -> None:
+    name = "medallion-etl/medallion-etl-daily"
+    [schedule] = prefect.deployment(name)["schedules"]
+    for word, active in (("pause", False), ("resume", True)):
+        answer = prefect.run("prefect", "deployment", "schedule", word, name, schedule["id"])
+        assert answer.returncode == 0, answer.stderr
+        assert prefect.deployment(name)["schedules"][0]["active"] is active
+    listed = prefect.run("prefect", "deployment", "schedule", "ls", name, COLUMNS="200")
+    assert schedule["id"] in listed.stdout
