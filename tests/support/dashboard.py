@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 from services.dashboard.app import SCRIPT
@@ -37,3 +38,9 @@ def metrics(page: AppTest) -> dict[str, str]:
 def tables(page: AppTest) -> list[list[dict[str, Any]]]:
     """Every table of the page as rows, with the values that cells sort by."""
     return [table.value.to_dict("records") for table in page.dataframe]
+
+
+def charts(page: AppTest) -> list[list[dict[str, Any]]]:
+    """The rows that each chart of the page is drawn from."""
+    found = page.get("vega_lite_chart")
+    return [convert_arrow_bytes_to_pandas_df(chart.proto.data.data).to_dict("records") for chart in found]

@@ -244,7 +244,7 @@ class Dataset(BaseModel):
     """A table of the lake by its newest measurements."""
 
     dataset: str
-    layer: str
+    layer: str | None
     table: str
     rows: float | None
     files: float | None

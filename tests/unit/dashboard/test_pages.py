@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from services.dashboard.views.flow_names import FlowKey
 from tests.support.dashboard import drawn, metrics, open_page, tables
@@ -150,7 +151,8 @@ def test_a_rule_that_cannot_be_switched_off_stays_on(services: Services) -> None
     assert len(page.error) == 1
 
 
-def save(page) -> None:  # type: ignore[no-untyped-def]
+def save(page: AppTest) -> None:
+    """Press the button of the one form."""
     next(button for button in page.button if button.label == "Save").click()
     drawn(page.run())
 
