@@ -20,24 +20,27 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.config import FlowSettings
-from flows.lake import announcements, bronze, gold, quality, quarantine, silver, sources
+from flows.lake import announcements, bronze, gold, loading, quality, quarantine, silver, sources
 from flows.lake import books as lake_books
 from flows.lake.announcements import TableUpdate
 from flows.lake.books import Books
 from flows.lake.datasets import Dataset, choose_dataset, load_datasets
+from flows.lake.definitions import FORMATS
 from flows.lake.errors import BatchError, LakeError
 from flows.lake.locks import dataset_lock
 from flows.lake.quality import GateResult
 from flows.lake.report import quality_report
 from flows.lake.session import SparkConnection
-from flows.lake.sources import StagedFile
+from flows.lake.staging import StagedFile
 from flows.lake.tables import Lake, Table
+from flows.parallel import five_at_once, processar_em_paralelo
 from flows.runs import current_trace, task_options
 from flows.trace import Trace
 from flows.usage import HOOKS
 from schemas.envelope import Event
 
 _TASK = task_options()
+_FILES_A_CHUNK = 10
 
 
 class Job:
@@ -65,7 +68,7 @@ class Job:
         return self.lake.work / "staging" / self.dataset.name
 
 
-@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False, **HOOKS)
+@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False, task_runner=five_at_once(), **HOOKS)
 def medallion_etl_pipeline(
     source_path: str,
     enable_quality_checks: bool = True,
@@ -78,8 +81,8 @@ def medallion_etl_pipeline(
     """
     settings, log = FlowSettings(), get_run_logger()
     path = sources.local_path(source_path)
-    files = sources.source_files(path)
-    chosen = _dataset_of(settings, path, files, dataset)
+    chosen = _dataset_of(settings, path, dataset)
+    files = sources.source_files(path, chosen.source.suffixes)
     lake = Lake(settings.lake_root, settings.datalab_home)
     with ExitStack() as resources:
         resources.enter_context(
@@ -110,19 +113,21 @@ def medallion_etl_pipeline(
         return _load_file(job, path)
 
 
-def _dataset_of(settings: FlowSettings, path: Path, files: list[Path], name: str | None) -> Dataset:
+def _dataset_of(settings: FlowSettings, path: Path, name: str | None) -> Dataset:
     datasets = load_datasets(settings.datasets_file)
+    files = sources.source_files(path, tuple(FORMATS))
     try:
         return choose_dataset(datasets, path, name=name)
     except LakeError:
         if name is not None:
             raise
-        return choose_dataset(datasets, path, header=sources.read_header(files[0], ","))
+        return choose_dataset(datasets, path, header=loading.fields_of(files[0]))
 
 
 def _load_directory(job: Job, path: Path, files: list[Path]) -> dict[str, Any]:
     """Each new file in turn; one that cannot be loaded does not keep the others out."""
-    pending = find_new_files(job, files)
+    done = find_settled(job)
+    pending = sources.unsettled(files, processar_em_paralelo(identify_files, files, tamanho=_FILES_A_CHUNK), done)
     loaded, failed = [], []
     for file in pending:
         try:
@@ -188,18 +193,23 @@ def _updates(
     return [announcements.dataset_updated(job.trace, job.dataset, staged, update) for update in updates]
 
 
-@task(name="find-new-files", **_TASK)
-def find_new_files(job: Job, files: list[Path]) -> list[Path]:
-    """The files whose content at that place has no line in the ledger."""
+@task(name="find-settled", **_TASK)
+def find_settled(job: Job) -> set[str]:
+    """The ingestions that have a line in the ledger."""
     with job.spark.session() as spark:
-        done = lake_books.settled(spark, job.table("ledger"))
-    return sources.unsettled(files, done)
+        return lake_books.settled(spark, job.table("ledger"))
+
+
+@task(name="identify-files", **_TASK)
+def identify_files(files: list[Path]) -> list[str | None]:
+    """The ingestion that each file would be now."""
+    return sources.ingestions(files)
 
 
 @task(name="bronze", **_TASK)
 def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, int]:
     """Stage the file and append it to Bronze, once."""
-    staged = sources.stage(path, job.staging, job.dataset.source.separator)
+    staged = loading.stage(path, job.staging, job.dataset)
     with job.spark.session() as spark:
         origin = bronze.Origin(job.trace.run_id, job.trace.event_id)
         return staged, bronze.append_file(spark, job.table("bronze"), job.dataset, staged, origin)

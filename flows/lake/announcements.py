@@ -8,7 +8,7 @@ from typing import Literal
 from flows.lake.books import Books
 from flows.lake.datasets import Dataset
 from flows.lake.quality import GateResult
-from flows.lake.sources import StagedFile
+from flows.lake.staging import StagedFile
 from flows.lake.tables import Table
 from flows.trace import Trace
 from schemas.datasets import DatasetUpdated

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flows.lake.datasets import Dataset
 from flows.lake.errors import BooksError
 from flows.lake.quality import GateResult
-from flows.lake.sources import StagedFile
+from flows.lake.staging import StagedFile
 from flows.lake.tables import Table, ident, is_missing, text
 
 if TYPE_CHECKING:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
-from flows.lake.expressions import METADATA, RESCUED
-from flows.lake.sources import StagedFile
+from flows.lake.expressions import FAULT, METADATA, RESCUED
+from flows.lake.staging import StagedFile
 from flows.lake.tables import Table, ident, text, unglobbed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+_POSITION = "_position"
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,10 @@ def append_file(spark: SparkSession, table: Table, dataset: Dataset, staged: Sta
     if missing:
         raise SourceError(
             f"{staged.uri}: column {', '.join(missing)} of dataset {dataset.name!r} is missing; "
-            f"the header has: {', '.join(staged.header)}"
+            f"the file has: {', '.join(staged.header)}"
         )
-    records = _read_csv(spark, dataset, staged).selectExpr(*bronze_columns(dataset, staged, origin, _now()))
+    read = _read_csv if staged.layout == "csv" else _read_records
+    records = read(spark, dataset, staged).selectExpr(*bronze_columns(dataset, staged, origin, _now()))
     (
         records.write.format("delta")
         .mode("append")
@@ -65,10 +69,10 @@ def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: da
         "_event_id": text(origin.event_id),
         "_run_id": text(origin.run_id),
         "_ingest_id": text(staged.ingest_id),
-        "_row_number": "monotonically_increasing_id() + 1",
+        "_row_number": _POSITION,
     }
     metadata = [f"{value} AS {name}" for name, value in values.items()]
-    return [*columns, *map(ident, extra), RESCUED, *metadata]
+    return [*columns, *map(ident, extra), RESCUED, FAULT, *metadata]
 
 
 def _read_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
@@ -82,8 +86,32 @@ def _read_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> Data
         # Only quotes can hide a line break, and without them the file can be read in parallel.
         .option("multiLine", str(staged.has_quotes).lower())
         .options(**dataset.source.options)
-        .csv("file:" + unglobbed(str(staged.path)))
+        .csv(_location(staged))
+        .selectExpr(
+            "*",
+            f"CASE WHEN {RESCUED} IS NOT NULL THEN 'more or fewer fields than the header' END AS {FAULT}",
+            f"monotonically_increasing_id() + 1 AS {_POSITION}",
+        )
     )
+
+
+def _read_records(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
+    names = dataset.canonical_names(staged.header)
+    return (
+        spark.read.schema("n BIGINT, f MAP<STRING, STRING>, r STRING, e STRING")
+        .option("mode", "FAILFAST")  # we wrote it: whatever does not fit is a fault of ours
+        .json(_location(staged))
+        .selectExpr(
+            *(f"f[{text(name)}] AS {ident(name)}" for name in names),
+            f"r AS {RESCUED}",
+            f"e AS {FAULT}",
+            f"n AS {_POSITION}",
+        )
+    )
+
+
+def _location(staged: StagedFile) -> str:
+    return "file:" + unglobbed(str(staged.path))
 
 
 def _now() -> datetime:

@@ -7,79 +7,44 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from flows.lake.definitions import (
+    Chart,
+    Column,
+    Definition,
+    Expression,
+    Gold,
+    Name,
+    Retention,
+    Rule,
+    Source,
+    TableRule,
+)
 from flows.lake.errors import DatasetError
-from schemas.quality import RuleSeverity
+
+__all__ = [
+    "INGESTED_AT",
+    "Chart",
+    "Column",
+    "Dataset",
+    "Gold",
+    "Retention",
+    "choose_dataset",
+    "load_datasets",
+    "named_dataset",
+]
 
 # The one column of Bronze's own that a header could also have; the others start with an underscore.
 INGESTED_AT = "data_ingestao"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
-Expression = Annotated[str, StringConstraints(min_length=1)]
 
-
-class _Definition(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Column(_Definition):
-    """`optional` columns may be absent from the header; `required` values may not be absent from a row."""
-
-    type: Expression = "string"
-    required: bool = False
-    optional: bool = False
-    aliases: tuple[str, ...] = ()
-    normalise: Literal["upper", "lower"] | None = None
-    expression: Expression | None = None
-
-
-class Rule(_Definition):
-    name: Name
-    severity: RuleSeverity
-    expression: Expression
-
-
-class TableRule(_Definition):
-    name: Name
-    severity: Literal["warn", "fail"]
-    expression: Expression
-
-
-class Source(_Definition):
-    format: Literal["csv"] = "csv"
-    patterns: tuple[str, ...] = ()
-    options: Mapping[str, str] = Field(default_factory=dict)
-
-    @property
-    def separator(self) -> str:
-        return self.options.get("sep", ",")
-
-
-class Gold(_Definition):
-    group_by: dict[Name, Expression] = Field(min_length=1)
-    aggregates: dict[Name, Expression] = Field(min_length=1)
-
-    def follows_from(self, dataset: Dataset) -> bool:
-        """Whether a row's key alone decides its group. If not, a correction may move a row out of a group."""
-        others = [name for name in dataset.columns if name not in dataset.keys]
-        groups = " ".join(self.group_by.values())
-        return not any(re.search(rf"\b{re.escape(name)}\b", groups, re.IGNORECASE) for name in others)
-
-
-class Retention(_Definition):
-    """How long rows stay: those whose `date` (a Spark SQL expression over the table's columns) is more than
-    `keep_days` ago may be purged, whole partitions at a time."""
-
-    date: Expression
-    keep_days: int = Field(gt=0)
-
-
-class Dataset(_Definition):
+class Dataset(Definition):
     """One dataset: how it is read, checked, keyed, laid out and aggregated."""
 
     name: Name
@@ -91,6 +56,7 @@ class Dataset(_Definition):
     rules: tuple[Rule, ...] = ()
     table_rules: tuple[TableRule, ...] = ()
     gold: dict[Name, Gold] = Field(default_factory=dict)
+    charts: tuple[Chart, ...] = ()
     # Both are for maintenance alone: a critical dataset is backed up each time; without a retention all rows stay.
     critical: bool = False
     retention: dict[Literal["bronze", "silver", "quarantine"], Retention] = Field(default_factory=dict)
@@ -107,15 +73,37 @@ class Dataset(_Definition):
             raise ValueError("two rules have the same name")
         return self
 
+    @model_validator(mode="after")
+    def _partitions_do_not_hide_columns(self) -> Self:
+        for name, expression in self.partitions.items():
+            if name in self.columns and expression != name:
+                raise ValueError(f"partition {name!r} is a column; its expression must be {name!r} too")
+        return self
+
+    @model_validator(mode="after")
+    def _charts_show_what_gold_has(self) -> Self:
+        for chart in self.charts:
+            if chart.table not in self.gold:
+                raise ValueError(f"chart {chart.title!r}: there is no Gold table {chart.table!r}")
+            gold = self.gold[chart.table]
+            for name in filter(None, (chart.x, chart.y, chart.series)):
+                if name not in {*gold.group_by, *gold.aggregates}:
+                    raise ValueError(f"chart {chart.title!r}: {chart.table} has no column {name!r}")
+        return self
+
     @property
     def version(self) -> str:
         """Changes whenever what makes the tables does; 12 hexadecimal digits."""
-        content = json.dumps(self.model_dump(mode="json", exclude={"critical", "retention"}), sort_keys=True)
+        content = json.dumps(self.model_dump(mode="json", exclude={"charts", "critical", "retention"}), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    def known_column(self, field: str) -> str | None:
+        """The column that a field of a file is, by name or alias; None if the definition knows it not."""
+        return self._names_by_alias.get(_fold(field))
 
     def canonical_names(self, header: Iterable[str]) -> list[str]:
         """The column names for a header: the definition's where a name or alias fits, else a safe form of its own."""
-        known = {_fold(alias): name for name, column in self.columns.items() for alias in (name, *column.aliases)}
+        known = self._names_by_alias
         names: list[str] = []
         for position, field in enumerate(header, start=1):
             name = known.get(_fold(field))
@@ -125,6 +113,10 @@ class Dataset(_Definition):
                 name = f"{name}_{position}"
             names.append(name)
         return names
+
+    @cached_property
+    def _names_by_alias(self) -> dict[str, str]:
+        return {_fold(alias): name for name, column in self.columns.items() for alias in (name, *column.aliases)}
 
     def missing_columns(self, header: Iterable[str]) -> list[str]:
         """The columns that must be in the header and are not."""
@@ -147,11 +139,8 @@ def choose_dataset(
     datasets: Mapping[str, Dataset], path: Path, *, name: str | None = None, header: list[str] | None = None
 ) -> Dataset:
     """The dataset of a file or directory: the one named, else by a directory on its path, its name, or its header."""
-    known = ", ".join(sorted(datasets))
     if name is not None:
-        if name not in datasets:
-            raise DatasetError(f"unknown dataset {name!r}; known datasets: {known}")
-        return datasets[name]
+        return named_dataset(datasets, name)
     for directory in (path.name, *(parent.name for parent in path.parents)):
         if directory in datasets:
             return datasets[directory]
@@ -161,7 +150,15 @@ def choose_dataset(
     fitting = [d for d in datasets.values() if header is not None and not d.missing_columns(header)]
     if len(fitting) == 1:
         return fitting[0]
+    known = ", ".join(sorted(datasets))
     raise DatasetError(f"no dataset fits {path.name!r} by directory, name or header; known datasets: {known}")
+
+
+def named_dataset(datasets: Mapping[str, Dataset], name: str) -> Dataset:
+    """The dataset; raises DatasetError that lists the known ones."""
+    if name not in datasets:
+        raise DatasetError(f"unknown dataset {name!r}; known datasets: {', '.join(sorted(datasets))}")
+    return datasets[name]
 
 
 def _parse(path: Path, name: str, definition: object) -> Dataset:

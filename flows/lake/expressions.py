@@ -13,7 +13,8 @@ from schemas.quality import RuleSeverity
 
 ACCEPTED, QUARANTINED, DROPPED, DUPLICATE = "accepted", "quarantined", "dropped", "duplicate"
 METADATA = (INGESTED_AT, "_source_file", "_source_sha256", "_event_id", "_run_id", "_ingest_id", "_row_number")
-RESCUED = "_rescued_data"
+# A record that cannot be a row, as it was written, and why.
+RESCUED, FAULT = "_rescued_data", "_fault"
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Check:
 
 
 def text_columns(dataset: Dataset) -> str:
-    """A struct of the trimmed raw values; an empty one counts as absent."""
-    fields = ", ".join(f"{text(name)}, nullif(trim({ident(name)}), '')" for name in dataset.columns)
+    """A struct of the trimmed raw values; an empty one counts as absent and gives way to the column's default."""
+    fields = ", ".join(f"{text(name)}, {_given(name, column)}" for name, column in dataset.columns.items())
     return f"named_struct({fields}) AS _text"
 
 
@@ -77,6 +78,11 @@ def fate(dataset: Dataset, checks: list[Check]) -> list[str]:
 def raw_record(columns: list[str]) -> str:
     """The record as it came, as JSON."""
     return f"to_json(struct({', '.join(ident(name) for name in columns)})) AS _raw_record"
+
+
+def _given(name: str, column: Column) -> str:
+    given = f"nullif(trim({ident(name)}), '')"
+    return f"coalesce({given}, {column.default})" if column.default else given
 
 
 def _typed(name: str, column: Column) -> str:

@@ -12,6 +12,7 @@ from flows.lake.expressions import (
     ACCEPTED,
     DROPPED,
     DUPLICATE,
+    FAULT,
     METADATA,
     QUARANTINED,
     RESCUED,
@@ -67,11 +68,14 @@ class GateResult:
 def judge(dataset: Dataset, bronze: DataFrame, *, with_rules: bool) -> DataFrame:
     """Bronze records as typed columns with `_broken` (names of broken rules) and `_fate`. Lazy."""
     checks = row_checks(dataset, with_rules=with_rules)
-    raw = [name for name in bronze.columns if name not in METADATA]
+    raw = [name for name in bronze.columns if name not in {*METADATA, FAULT}]
+    # A Bronze table that only older versions wrote has no faults.
+    fault = FAULT if FAULT in bronze.columns else f"CAST(NULL AS STRING) AS {FAULT}"
+    kept = (*METADATA, RESCUED, FAULT)
     decided, final = fate(dataset, checks)
     return (
-        bronze.selectExpr(*METADATA, RESCUED, raw_record(raw), text_columns(dataset))
-        .selectExpr(*METADATA, RESCUED, "_raw_record", "_text", *typed_columns(dataset))
+        bronze.selectExpr(*METADATA, RESCUED, fault, raw_record(raw), text_columns(dataset))
+        .selectExpr(*kept, "_raw_record", "_text", *typed_columns(dataset))
         .selectExpr("*", broken_checks(checks))
         .selectExpr("*", decided)
         .selectExpr("*", final)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import INGESTED_AT, Dataset
-from flows.lake.expressions import QUARANTINED
+from flows.lake.expressions import FAULT, QUARANTINED
 from flows.lake.tables import Table, is_missing, text
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def put(spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, 
     rows = judged.where(f"_fate = '{QUARANTINED}'").selectExpr(
         "_raw_record AS raw_record",
         "_broken AS failed_rules",
+        f"{FAULT} AS fault",
         f"{text(dataset.version)} AS rules_version",
         "_source_file",
         "_source_sha256",
@@ -32,7 +33,7 @@ def put(spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, 
         "_row_number",
         INGESTED_AT,
     )
-    writer = rows.write.format("delta")
+    writer = rows.write.format("delta").option("mergeSchema", "true")
     if held == (0, 0):
         writer.mode("append").save(table.path)
     else:

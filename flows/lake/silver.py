@@ -18,7 +18,7 @@ def accepted_rows(dataset: Dataset, judged: DataFrame) -> DataFrame:
     """The rows that belong into Silver, in its columns. Lazy."""
     return judged.where(f"_fate = '{ACCEPTED}'").selectExpr(
         *map(ident, dataset.columns),
-        *(f"{expression} AS {ident(name)}" for name, expression in dataset.partitions.items()),
+        *(f"{sql} AS {ident(name)}" for name, sql in dataset.partitions.items() if name not in dataset.columns),
         "_ingest_id",
         "_row_number",
         f"{INGESTED_AT} AS _ingested_at",

@@ -15,7 +15,7 @@ from flows.lake.errors import BooksError, QualityRefusedError
 from flows.lake.expressions import row_checks
 from flows.lake.quality import GateResult, gate_result, table_checks
 from flows.lake.report import quality_report
-from flows.lake.sources import StagedFile
+from flows.lake.staging import StagedFile
 from flows.lake.tables import Table
 from flows.runs import trace_from
 from flows.trace import Trace

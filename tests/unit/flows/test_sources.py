@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from flows.lake.errors import SourceError
-from flows.lake.sources import ingest_id, local_path, source_files, stage, unsettled
+from flows.lake.sources import ingestions, local_path, source_files, unsettled
+from flows.lake.staging import ingest_id, stage_csv
 from flows.lake.tables import ident, text, unglobbed
 
 ODD_NAMES = ["a b.csv", "dia=1.csv", "ação.csv", "100%20.csv", "a#1.csv", "x[1]{2}*?.csv", 'it\'s "x".csv']
@@ -63,7 +64,7 @@ def test_what_is_no_table_of_text_is_refused_and_leaves_nothing(tmp_path: Path, 
     path = tmp_path / "bad name.csv"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message) as refused:
-        stage(path, tmp_path / "staging", ",")
+        stage_csv(path, tmp_path / "staging", ",")
     assert "bad name.csv" in str(refused.value)
     assert "incoming" not in str(refused.value)
 
@@ -72,7 +73,7 @@ def test_staging_keeps_the_bytes_and_knows_the_header(tmp_path: Path) -> None:
     path = tmp_path / "ação.csv"
     content = b'\xef\xbb\xbfa,"b ""c"""\r\n1,"x\ny"\r\n'
     path.write_bytes(content)
-    staged = stage(path, tmp_path / "staging", ",")
+    staged = stage_csv(path, tmp_path / "staging", ",")
     assert staged.path.read_bytes() == content
     assert staged.sha256 == hashlib.sha256(content).hexdigest()
     assert staged.header == ("a", 'b "c"')
@@ -101,4 +102,5 @@ def test_a_file_that_vanished_meanwhile_keeps_no_other_out(tmp_path: Path) -> No
     new.write_text("a\n2\n")
     known = {ingest_id(done.as_uri(), hashlib.sha256(done.read_bytes()).hexdigest())}
 
-    assert unsettled([done, gone, new], known) == [gone, new]
+    files = [done, gone, new]
+    assert unsettled(files, ingestions(files), known) == [gone, new]

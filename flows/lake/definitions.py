@@ -1,0 +1,107 @@
+"""The parts of a dataset's definition in `config/datasets.yaml`, each with its fields. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from flows.lake.errors import SourceError
+from schemas.quality import RuleSeverity
+
+if TYPE_CHECKING:
+    from flows.lake.datasets import Dataset
+
+Format = Literal["csv", "json", "jsonl"]
+FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+Expression = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Definition(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(Definition):
+    """`optional` columns may be absent from the header; `required` values may not be absent from a row. `default`
+    stands for an absent value: an expression over Bronze's metadata that gives the same whenever it is evaluated."""
+
+    type: Expression = "string"
+    required: bool = False
+    optional: bool = False
+    default: Expression | None = None
+    aliases: tuple[str, ...] = ()
+    normalise: Literal["upper", "lower"] | None = None
+    expression: Expression | None = None
+
+
+class Rule(Definition):
+    name: Name
+    severity: RuleSeverity
+    expression: Expression
+
+
+class TableRule(Definition):
+    name: Name
+    severity: Literal["warn", "fail"]
+    expression: Expression
+
+
+class Source(Definition):
+    """`formats` are those that the dataset takes; the first is that of a file whose name tells none."""
+
+    formats: tuple[Format, ...] = Field(default=("csv",), min_length=1)
+    patterns: tuple[str, ...] = ()
+    options: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def separator(self) -> str:
+        return self.options.get("sep", ",")
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of the files that the dataset takes."""
+        return tuple(suffix for suffix, format_ in FORMATS.items() if format_ in self.formats)
+
+    def format_of(self, path: Path) -> Format:
+        """How to read a file; raises SourceError if the dataset does not take its kind."""
+        format_ = FORMATS.get(path.suffix.lower(), self.formats[0])
+        if format_ not in self.formats:
+            raise SourceError(
+                f"{path.name}: the dataset takes {' or '.join(self.suffixes)} files; convert it, or add {format_!r} "
+                "to the dataset's source.formats"
+            )
+        return format_
+
+
+class Gold(Definition):
+    group_by: dict[Name, Expression] = Field(min_length=1)
+    aggregates: dict[Name, Expression] = Field(min_length=1)
+
+    def follows_from(self, dataset: Dataset) -> bool:
+        """Whether a row's key alone decides its group. If not, a correction may move a row out of a group."""
+        others = [name for name in dataset.columns if name not in dataset.keys]
+        groups = " ".join(self.group_by.values())
+        return not any(re.search(rf"\b{re.escape(name)}\b", groups, re.IGNORECASE) for name in others)
+
+
+class Chart(Definition):
+    """A chart of the report: `y` over `x` of a Gold table, a line for each `series`."""
+
+    title: str = Field(min_length=1)
+    table: Name
+    x: Name
+    y: Name
+    series: Name | None = None
+
+
+class Retention(Definition):
+    """How long rows stay: those whose `date` (a Spark SQL expression over the table's columns) is more than
+    `keep_days` ago may be purged, whole partitions at a time."""
+
+    date: Expression
+    keep_days: int = Field(gt=0)
