@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from services.dashboard.client import RefusedError, Rest, ServiceAwayError, http_client
 from services.dashboard.settings import DashboardSettings
 
-Service = Literal["ingest", "bridge", "monitor", "notifier"]
+Service = Literal["bridge", "monitor", "notifier"]
 Value = TypeVar("Value")
 
 
@@ -18,7 +18,6 @@ class Look:
     def __init__(self, settings: DashboardSettings) -> None:
         client = http_client(settings.dashboard_deadline_s)
         urls = {
-            "ingest": settings.ingest_url,
             "bridge": settings.bridge_url,
             "monitor": settings.monitor_url,
             "notifier": settings.notifier_url,

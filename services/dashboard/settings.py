@@ -26,12 +26,11 @@ class DashboardSettings(LabSettings):
     # How long a trace may read topics.
     dashboard_trace_deadline_s: float = Field(default=15.0, gt=0)
 
-    ingest_url: str = "http://127.0.0.1:8081"
     bridge_url: str = "http://127.0.0.1:8082"
     monitor_url: str = "http://127.0.0.1:8083"
     notifier_url: str = "http://127.0.0.1:8084"
 
-    @field_validator("ingest_url", "bridge_url", "monitor_url", "notifier_url")
+    @field_validator("bridge_url", "monitor_url", "notifier_url")
     @classmethod
     def _http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):

@@ -1,1 +1,1 @@
-"""The pages, thin: they ask the client, hand the answers to `views`, and place what comes back."""
+"""The pages, thin: each asks the client, hands the answers to `views`, and places what comes back."""

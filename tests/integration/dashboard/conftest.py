@@ -96,7 +96,7 @@ def lab(running: Monitor, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch)
     """The dashboard's pages read this monitor and this broker."""
     monkeypatch.setenv("MONITOR_URL", running.url)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
-    for name in ("INGEST_URL", "BRIDGE_URL", "NOTIFIER_URL"):
+    for name in ("BRIDGE_URL", "NOTIFIER_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("DASHBOARD_LANGUAGE", "DASHBOARD_TIMEZONE", "PREFECT_UI_URL", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)

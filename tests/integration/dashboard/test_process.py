@@ -26,7 +26,7 @@ def until_healthy(port: int, log: Path, within_s: float = 30) -> None:
 
 def test_it_starts_alone_on_this_machine_only_and_stops_in_order(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "dashboard.log"
-    nowhere = dict.fromkeys(("INGEST_URL", "BRIDGE_URL", "MONITOR_URL", "NOTIFIER_URL"), "http://127.0.0.1:9")
+    nowhere = dict.fromkeys(("BRIDGE_URL", "MONITOR_URL", "NOTIFIER_URL"), "http://127.0.0.1:9")
     with service("services.dashboard", {"DASHBOARD_PORT": str(port), **nowhere}, log) as process:
         until_healthy(port, log)
         assert listening_addresses(port) == {"127.0.0.1"}

@@ -208,7 +208,7 @@ def test_services_topics_and_tables_are_listed(services: Services) -> None:
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("language", ["EN", "PT"])
 def test_a_page_without_any_service_says_who_is_away(services: Services, path: str, language: str) -> None:
-    services.away = {8081, 8082, 8083, 8084}
+    services.away = {8082, 8083, 8084}
     page = open_page(path, lang=language)
 
     asked = "bridge" if path == "event-trace" else "monitor"
