@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from datalab.local.databases import sibling
 from datalab.runtime.settings import PROJECT_ROOT
 from tests.support.lab_parts import fresh_database, prefect_server
 
@@ -22,8 +23,8 @@ Answer = subprocess.CompletedProcess[str]
 class Prefect:
     """The server, as the guide's commands and its REST API reach it."""
 
-    def __init__(self, api: str) -> None:
-        self.api = api
+    def __init__(self, api: str, database: str) -> None:
+        self.api, self.database = api, database
 
     def run(self, *words: str, cwd: Path = PROJECT_ROOT, **environ: str) -> Answer:
         """A command with this server's address, run to its end; `python` is the tests' own."""
@@ -52,8 +53,9 @@ class Prefect:
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory, database_server: str) -> Iterator[Prefect]:
     """A server on a database of its own, with nothing deployed on it yet."""
-    with prefect_server(tmp_path_factory.mktemp("prefect"), fresh_database(database_server, migrated=False)) as api:
-        yield Prefect(api)
+    database = fresh_database(database_server, migrated=False)
+    with prefect_server(tmp_path_factory.mktemp("prefect"), database) as api:
+        yield Prefect(api, sibling(database, "prefect"))
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@ has another word for it."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import httpx
+from sqlalchemy import text
 
 from datalab.runtime.settings import PROJECT_ROOT
+from datalab.store.engine import create_engine
 from flows.config import DEPLOYMENTS
 from tests.integration.deploy.conftest import Prefect
 
@@ -128,3 +131,25 @@ def test_a_paused_schedule_can_be_found_and_resumed(prefect: Prefect, deployed: 
         assert prefect.deployment(name)["schedules"][0]["active"] is active
     listed = prefect.run("prefect", "deployment", "schedule", "ls", name, COLUMNS="200")
     assert schedule["id"] in listed.stdout
+
+
+def test_the_page_and_the_api_are_at_one_address(prefect: Prefect) -> None:
+    page = prefect.run("curl", "-fsSL", prefect.api.removesuffix("/api"))
+    assert "<title>Prefect" in page.stdout, page.stderr
+    assert prefect.request("GET", "/admin/version") == version("prefect")
+
+
+def test_the_tutorials_deployments_are_of_an_older_prefect(prefect: Prefect) -> None:
+    answer = prefect.run("python", "-c", "from prefect.deployments import Deployment")
+    assert answer.returncode == 1
+    assert "`prefect.deployments:Deployment` has been removed" in answer.stderr
+
+
+async def test_prefect_keeps_its_tables_in_postgres(prefect: Prefect, deployed: Any) -> None:
+    engine = create_engine(prefect.database)
+    try:
+        async with engine.connect() as connection:
+            stored = await connection.scalars(text("SELECT name FROM deployment"))
+            assert set(stored) >= {deployment.name for deployment in DEPLOYMENTS}
+    finally:
+        await engine.dispose()
