@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+import flows
 from datalab.local.inbox.settings import InboxSettings
 from datalab.runtime.settings import LabSettings
-from flows.config import FlowSettings
 from schemas.catalog import topics
 from services.bridge.settings import BridgeSettings
 from services.dashboard.settings import DashboardSettings
@@ -43,6 +45,17 @@ _HERE = {"localhost"}
 def names_read_by(settings: type[LabSettings]) -> set[str]:
     """The variables that a settings class reads."""
     return {str(f.validation_alias or name).upper() for name, f in settings.model_fields.items()}
+
+
+def names_read_by_flows() -> set[str]:
+    """The variables that any settings class below flows/ reads."""
+    for module in pkgutil.walk_packages(flows.__path__, "flows."):
+        importlib.import_module(module.name)
+    pending, found = [LabSettings], set[type[LabSettings]]()
+    while pending:
+        found |= (subclasses := set(pending.pop().__subclasses__()) - found)
+        pending += subclasses
+    return {name for cls in found if cls.__module__.startswith("flows.") for name in names_read_by(cls)}
 
 
 def names_of_receivers(root: Path) -> set[str]:
@@ -97,7 +110,7 @@ def test_every_variable_of_flows_and_prefect_is_one_they_read(services: Services
     internal = re.findall(r"PREFECT__\w+", (root / "datalab/local/parts/prefect.py").read_text("utf-8"))
     for name in (*FLOWS, "prefect-server"):
         given = set(services[name]["environment"]) | {s.upper() for s in secrets_of(services[name])}
-        unknown = given - set(internal) - (names_read_by(FlowSettings) if name in FLOWS else set())
+        unknown = given - set(internal) - (names_read_by_flows() if name in FLOWS else set())
         assert [n for n in sorted(unknown) if not n.startswith("PREFECT_") or not hasattr(prefect.settings, n)] == []
 
 
