@@ -66,13 +66,19 @@ def _newest_wins(new: Insert, *, restarted: datetime) -> Insert:
             RunRow.state_type.not_in(ENDED),
         ),
     )
-    kept_when_missing = ("start_time", "end_time", "duration_s")
+    # A run that was started again has no end yet; the one it had is kept until then, since it tells that it had one.
+    begins = new.excluded.state_type == RUNNING
+    ends = {
+        name: case((begins, null()), else_=coalesce(new.excluded[name], getattr(RunRow, name)))
+        for name in ("end_time", "duration_s")
+    }
     replaced = ("state_type", "state_name", "message", "occurred_at", "run_name", "event_id", "correlation_id")
     return new.on_conflict_do_update(
         index_elements=[RunRow.run_id],
         set_={
             **{name: new.excluded[name] for name in replaced},
-            **{name: coalesce(new.excluded[name], getattr(RunRow, name)) for name in kept_when_missing},
+            **ends,
+            "start_time": coalesce(new.excluded.start_time, RunRow.start_time),
             "running_since": _running_since(new.excluded, restarted),
         },
         where=newer,

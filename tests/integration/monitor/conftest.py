@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(home: Path, kafka_bootstrap: str, database_url: str, group: str) -> Iterator[Monitor]:
-    with monitor(home, kafka_bootstrap, database_url, group) as started:
+    with monitor(home, kafka_bootstrap, database_url, group, MONITOR_GAUGES_EVERY_S="0.5") as started:
         yield started
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -36,6 +37,20 @@ class Monitor:
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient() as client:
             return await client.get(f"{self.url}{path}", timeout=10)
+
+    async def send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async with httpx.AsyncClient() as client:
+            return await client.request(method, f"{self.url}{path}", timeout=10, **more)
+
+    async def limit(self, deployment: str, seconds: float) -> None:
+        """Set how long runs of a deployment may take. It must be known, so its first event may have to be handled."""
+        path = "/v1/thresholds/flow-duration/max_duration_s"
+
+        async def change() -> httpx.Response:
+            overrides = (await self.get(path)).json()["overrides"] | {deployment: seconds}
+            return await self.send("PUT", path, json={"overrides": overrides})
+
+        await eventually(change, until=lambda answer: answer.status_code == 200)
 
     async def ready(self, within_s: float = 40.0) -> None:
         """Wait until /readyz says so."""
@@ -100,6 +115,10 @@ class Taps:
         """Every record on lab.alerts with these labels, in order."""
         found = [event async for _, event in read_events(self._bootstrap, ["lab.alerts"])]
         return [event for event in found if labels.items() <= event.data["labels"].items()]
+
+    async def events(self, topic: str, subject: str) -> list[Event]:
+        """Every event about a subject, in order."""
+        return [event async for _, event in read_events(self._bootstrap, [topic]) if event.subject == subject]
 
     async def until_alerts(self, count: int, within_s: float = 20.0, **labels: str) -> list[Event]:
         """Wait for that many, and return all there are then."""
