@@ -1,11 +1,13 @@
-"""The Gold table of monthly prices without Spark: the aggregation of `config/datasets.yaml`, by pandas and deltalake."""
+"""The Gold table of monthly prices without Spark: the aggregation of `config/datasets.yaml` by pandas."""
 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from bokeh_sampledata import __file__ as sampledata
 from deltalake import DeltaTable, write_deltalake
@@ -49,3 +51,26 @@ def write_gold(root: Path, gold: pd.DataFrame) -> int:
     path = root / "gold" / "stocks_monthly"
     write_deltalake(path, gold, mode="overwrite")
     return DeltaTable(path).version()
+
+
+def invented_gold(echo: Callable[[int], float], *, months: int = 120, seed: int = 1) -> pd.DataFrame:
+    """A Gold table of three symbols whose change is `echo(month)` times the one before, and noise. An echo near -1 can
+    be learnt from, an echo of 0 is noise alone."""
+    random = np.random.default_rng(seed)
+    tables = []
+    for symbol in ("AAA", "BBB", "CCC"):
+        change, value, values = 0.0, 100.0, []
+        for month in range(months):
+            change = echo(month) * change + random.normal(0, 3)
+            value *= 1 + change / 100
+            values.append(value)
+        close = np.array(values)
+        columns = {"close_last": close, "high_max": close * 1.02, "low_min": close * 0.98}
+        tables.append(
+            pd.DataFrame(columns).assign(
+                symbol=symbol,
+                month=pd.date_range("2010-01-01", periods=months, freq="MS").date,
+                volume_total=random.integers(1_000, 2_000, months),
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
