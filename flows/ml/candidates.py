@@ -8,12 +8,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 SEED = 7
-# What scikit-learn's models are made of beyond what skops trusts by itself.
-TRUSTED_TYPES = [
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-]
 
 
 def candidates() -> dict[str, Pipeline]:

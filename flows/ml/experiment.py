@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.ml.errors import MLflowRefusedError
+from flows.ml.logged_model import log_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 KIND, TRAINING, CANDIDATE, VERSION = "datalab.kind", "datalab.training", "datalab.candidate", "datalab.version"
 _PARENT = "mlflow.parentRunId"
+MODEL_ID = "datalab.model_id"
 _HASHES = "row_hashes.npy"
-MODEL = "model"
 
 
 def finished(run: Run) -> bool:
@@ -105,7 +106,7 @@ class Experiment:
         )
         with mlflow.start_run(run_id=run.info.run_id):
             if fitted is not None:
-                _log_model(*fitted)
+                self._client.set_tag(run.info.run_id, MODEL_ID, log_model(*fitted))
         return self._client.get_run(run.info.run_id)
 
     def finish(self, run_id: str, version: str, metrics: Metrics) -> None:
@@ -136,22 +137,3 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     if found is None or found.lifecycle_stage != "active":
         raise MLflowRefusedError(f"MLflow's experiment {name} was deleted; restore it, or delete it for good")
     return str(found.experiment_id)
-
-
-def _log_model(pipeline: Pipeline, inputs: pd.DataFrame) -> None:
-    """Into the active run. Requirements are given, for to find them out MLflow would run the model in a new process;
-    skops instead of pickle, so that loading a model executes nothing."""
-    from importlib.metadata import version
-
-    import mlflow
-
-    from flows.ml.candidates import TRUSTED_TYPES
-
-    mlflow.sklearn.log_model(
-        pipeline,
-        name=MODEL,
-        serialization_format="skops",
-        skops_trusted_types=TRUSTED_TYPES,
-        signature=mlflow.models.infer_signature(inputs, pipeline.predict(inputs)),
-        pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy")],
-    )

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from flows.ml import evaluation
 from flows.ml.decisions import Champion, Verdict, judge
-from flows.ml.errors import ModelMisfitError
 from flows.ml.evaluation import Metrics
-from flows.ml.experiment import MODEL
 from flows.ml.features import Split
-from flows.ml.registry import SPREAD, TRAINED_UNTIL, Registry, Version, predict
+from flows.ml.registry import SPREAD, TRAINED_UNTIL, Registry, Version, misfit_of, predict
 from flows.ml.training import Training, trained_until
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def register_and_decide(
     """Make the best candidate a version, decide about it and move an alias; a repeat ends in the same state."""
     best = training.best
     facts = {SPREAD: str(best.metrics["test_spread"]), TRAINED_UNTIL: trained_until(split.before_test)}
-    version = registry.register(best.run_id, MODEL, {**tags, **facts})
+    version = registry.register(best.run_id, best.model_id, {**tags, **facts})
     holder = registry.champion()
     if version.settled and version.verdict and holder:
         return Outcome(version, version.verdict, best.metrics, settled=True)
@@ -51,8 +49,9 @@ def register_and_decide(
 def on_test_data(registry: Registry, version: Version, split: Split) -> Champion:
     """How well the champion does on this training's test data."""
     knew = version.trained_until >= split.test["target_period"].min().date().isoformat()
-    try:
-        predicted = predict(registry.load(version), version, split.test)
-    except ModelMisfitError as error:
-        return Champion(version.version, None, misfit=str(error))
+    pipeline = registry.load(version)
+    misfit = misfit_of(pipeline, split.test)
+    if misfit is not None:
+        return Champion(version.version, None, misfit=misfit)
+    predicted = predict(pipeline, version, split.test)
     return Champion(version.version, evaluation.measure(split.test["target"], predicted)["rmse"], knew_the_test=knew)

@@ -53,14 +53,14 @@ class Registry:
     def __init__(self, client: MlflowClient, name: str) -> None:
         self._client, self._name = client, name
 
-    def register(self, run_id: str, model: str, tags: Mapping[str, str]) -> Version:
-        """The version made of a run's model: the one that is there, or a new one."""
+    def register(self, run_id: str, model_id: str, tags: Mapping[str, str]) -> Version:
+        """The version made of a run's logged model: the one that is there, or a new one."""
         import mlflow
 
         found = self._client.search_model_versions(f"name = '{self._name}' and run_id = '{run_id}'")
         if found:
             return _version(min(found, key=lambda entry: int(entry.version)))
-        return _version(mlflow.register_model(f"runs:/{run_id}/{model}", self._name, tags=dict(tags)))
+        return _version(mlflow.register_model(f"models:/{model_id}", self._name, tags=dict(tags)))
 
     def champion(self) -> Version | None:
         """The version that has the alias."""
@@ -98,13 +98,17 @@ class Registry:
 
 def predict(pipeline: Pipeline, version: Version, lines: pd.DataFrame) -> NDArray[np.float64]:
     """What a version predicts; raises ModelMisfitError if it needs inputs that are not made today."""
+    misfit = misfit_of(pipeline, lines)
+    if misfit is not None:
+        raise ModelMisfitError(f"{version.title} {misfit}; train a new one (min_new_rows=0)")
+    predicted: NDArray[np.float64] = pipeline.predict(lines[list(pipeline.feature_names_in_)])
+    return predicted
+
+
+def misfit_of(pipeline: Pipeline, lines: pd.DataFrame) -> str | None:
+    """Why a model cannot be applied to the lines, or None."""
     missing = [name for name in pipeline.feature_names_in_ if name not in lines.columns]
-    if missing:
-        raise ModelMisfitError(
-            f"{version.title} needs inputs that are not made any more "
-            f"({', '.join(missing)}); train a new one (min_new_rows=0)"
-        )
-    return pipeline.predict(lines[list(pipeline.feature_names_in_)])  # type: ignore[no-any-return]
+    return f"needs inputs that are not made any more ({', '.join(missing)})" if missing else None
 
 
 def _version(entry: ModelVersion) -> Version:

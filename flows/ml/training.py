@@ -15,6 +15,7 @@ from flows.ml import evaluation
 from flows.ml.candidates import candidates, parameters
 from flows.ml.definitions import ModelDefinition, code_version
 from flows.ml.evaluation import Metrics
+from flows.ml.experiment import MODEL_ID
 from flows.ml.features import Split, feature_names
 from schemas.envelope import event_id
 
@@ -32,10 +33,11 @@ BASELINE = "naive-baseline"
 
 @dataclass(frozen=True)
 class Contender:
-    """A candidate, or the baseline, as MLflow has it. Metrics are named `validation_…` and `test_…`."""
+    """A candidate, or the baseline, which has no model. Metrics are named `validation_…` and `test_…`."""
 
     name: str
     run_id: str
+    model_id: str
     metrics: Metrics
 
     def test(self) -> Metrics:
@@ -75,7 +77,10 @@ def train(experiment: Experiment, parent: Run, split: Split, definition: ModelDe
             metrics = fit_and_measure(pipeline, split, feature_names(definition))
             inputs = split.before_test[feature_names(definition)]
             done[name] = experiment.record(parent, name, {**parameters(pipeline), **facts}, metrics, (pipeline, inputs))
-    contenders = [Contender(name, run.info.run_id, dict(run.data.metrics)) for name, run in done.items()]
+    contenders = [
+        Contender(name, run.info.run_id, run.data.tags.get(MODEL_ID, ""), dict(run.data.metrics))
+        for name, run in done.items()
+    ]
     return Training(parent.info.run_id, tuple(sorted(contenders, key=lambda c: c.metrics["validation_rmse"])))
 
 
