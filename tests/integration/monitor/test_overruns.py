@@ -233,7 +233,13 @@ async def test_an_overrun_is_stored_before_it_is_published_and_published_again_u
         await overruns(sessions, broker).look()
     assert dataset in broker.tried
     broker.answers = True
-    await asyncio.gather(*(overruns(sessions, broker).look() for _ in range(4)))
+    broker.may_answer.clear()
+    first = asyncio.create_task(overruns(sessions, broker).look())
+    await asyncio.wait_for(broker.asked.wait(), 10)
+    # While one instance publishes, the others neither publish the same nor wait for it.
+    await asyncio.wait_for(asyncio.gather(*(overruns(sessions, broker).look() for _ in range(3))), 10)
+    broker.may_answer.set()
+    await first
     await overruns(sessions, broker).look()
 
     ids = [event.id for event in broker.taken if event.subject == dataset]
@@ -305,6 +311,8 @@ class Broker:
     def __init__(self, *, answers: bool, refuses: str = "", forgets: bool = False) -> None:
         self.answers, self.refuses, self.forgets = answers, refuses, forgets
         self.tried, self.taken = list[str](), list[Event]()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
 
     async def publish(self, event: Event) -> RecordRef:
         self.tried.append(str(event.subject))
@@ -312,6 +320,8 @@ class Broker:
             raise ConnectionError("no broker answers")
         if event.subject == self.refuses:
             raise RecordRefusedError("too large")
+        self.asked.set()
+        await self.may_answer.wait()
         self.taken.append(event)
         if self.forgets:
             raise ConnectionError("no answer")
