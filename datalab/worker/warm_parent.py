@@ -136,8 +136,9 @@ class WarmParent:
         finally:
             transport.close()
             self._control.close()
-            code = await asyncio.to_thread(self._process.wait)
-            self._gone(f"it ended with exit code {code}")
+        # Only when it has closed its end: a worker that is ending does not wait for a zygote that waits for its runs.
+        code = await asyncio.to_thread(self._process.wait)
+        self._gone(f"it ended with exit code {code}")
 
     def _take(self, report: Report) -> None:
         reactions: Mapping[str, Callable[[Report], None]] = {

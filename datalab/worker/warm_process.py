@@ -15,14 +15,13 @@ from uuid import UUID
 
 import anyio
 import anyio.abc
-from prefect.exceptions import Abort, InfrastructureNotAvailable, InfrastructureNotFound
+from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound
 from prefect.runner._control_channel import ControlChannel
-from prefect.states import Pending
-from prefect.utilities.engine import propose_state
-from prefect.workers.base import BaseWorker, BaseWorkerResult
+from prefect.workers.base import BaseWorkerResult
 
 from datalab.worker import announcements, recovery
 from datalab.worker.attempt import Attempt, Limits
+from datalab.worker.claiming import ClaimingWorker
 from datalab.worker.configuration import WarmJobConfiguration, WarmVariables
 from datalab.worker.endings import Endings
 from datalab.worker.identity import claim, infrastructure_id, local_pid
@@ -45,7 +44,7 @@ class WarmProcessResult(BaseWorkerResult):
     """That a run's process has ended and its end is reported; the status is therefore always 0."""
 
 
-class WarmProcessWorker(BaseWorker[WarmJobConfiguration, WarmVariables, WarmProcessResult]):
+class WarmProcessWorker(ClaimingWorker[WarmJobConfiguration, WarmVariables, WarmProcessResult]):
     """Runs in processes forked from a parent that has imported everything."""
 
     type = WORKER_TYPE
@@ -67,8 +66,6 @@ class WarmProcessWorker(BaseWorker[WarmJobConfiguration, WarmVariables, WarmProc
         self._following = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._polling = asyncio.Lock()
-        self._due = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -133,20 +130,6 @@ class WarmProcessWorker(BaseWorker[WarmJobConfiguration, WarmVariables, WarmProc
     def _say(self, line: str) -> None:
         self._logger.info("%s", line)
 
-    # Finding work
-
-    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """One at a time, as it is called by the clock and by events."""
-        async with self._polling:
-            return await super().get_and_submit_flow_runs()
-
-    async def _poll_when_due(self) -> None:
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            with contextlib.suppress(Exception):  # the regular poll reports what is wrong
-                await self.get_and_submit_flow_runs()
-
     async def _poll_cancellations(self) -> None:
         while True:
             await asyncio.sleep(_CANCEL_POLL_S)
@@ -154,28 +137,6 @@ class WarmProcessWorker(BaseWorker[WarmJobConfiguration, WarmVariables, WarmProc
                 with contextlib.suppress(Exception):  # this is the safety net; it comes again
                     for flow_run_id in await recovery.cancelling(self.client, set(self._watch.attempts)):
                         self._spawn(self._cancel_run(flow_run_id))
-
-    def _release_limit_slot(self, flow_run_id: UUID) -> None:
-        super()._release_limit_slot(flow_run_id)
-        self._due.set()  # another run may have waited for the slot
-
-    async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """As Prefect's, with our name in it: should we die now, our successor knows whose run it is."""
-        logger = self.get_flow_run_logger(flow_run)
-        try:
-            state = await propose_state(self.client, Pending(message=claim(self.name)), flow_run_id=flow_run.id)
-        except Abort as refusal:
-            logger.info("Flow run %s is not submitted; the server said: %s", flow_run.id, refusal)
-            return False
-        except Exception:
-            logger.exception("Flow run %s could not be claimed", flow_run.id)
-            return False
-        if not state.is_pending():
-            logger.info("Flow run %s is not submitted: its state is %s", flow_run.id, state.type.value)
-        return state.is_pending()
-
-    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        """Nothing: a warm process is there before such a state could be read, and the claim must stay."""
 
     # Runs
 

@@ -21,7 +21,15 @@ from pathlib import Path
 from datalab.worker.protocol import Ended, Job, Report, Warmth, receive_job, receive_warmth
 from datalab.worker.sources import SourceRecorder
 
-_ENGINE = ("prefect.engine", "prefect.flow_engine", "prefect.flows", "prefect.runner._hook_runner")
+# What every run needs: the engine, and what it imports late.
+_ENGINE = (
+    "prefect.engine",
+    "prefect.flow_engine",
+    "prefect.flows",
+    "prefect.runner._hook_runner",
+    "prefect._internal.observers",
+    "anyio._backends._asyncio",
+)
 
 
 class UnsafeToForkError(RuntimeError):
@@ -69,6 +77,7 @@ class Zygote:
             except (Exception, SystemExit) as error:
                 troubles[name] = f"{type(error).__name__}: {error}"
             safety()
+        _complete_models()
         gc.collect()
         gc.freeze()  # a collection in a child would otherwise copy every page it marks
         self._say(Report("ready", files=recorder.files, troubles=troubles))
@@ -157,6 +166,18 @@ class Zygote:
         with contextlib.suppress(BrokenPipeError):  # the worker is gone; the children are not
             while line:
                 line = line[os.write(self._reports, line) :]
+
+
+def _complete_models() -> None:
+    """Build the validators of all pydantic models now; most are put off until first used, which is in each child."""
+    pydantic = sys.modules.get("pydantic")
+    pending = [pydantic.BaseModel] if pydantic else []
+    while pending:
+        model = pending.pop()
+        pending += model.__subclasses__()
+        with contextlib.suppress(Exception):  # one that cannot be built yet is built when it is used, as ever
+            if not model.__pydantic_complete__:
+                model.model_rebuild(raise_errors=False)
 
 
 def _next_ended() -> int | None:

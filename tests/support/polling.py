@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
@@ -21,3 +21,14 @@ async def eventually(
             return value
         assert time.monotonic() < deadline, f"not so within {within_s:g} s; the last answer was {value!r}"
         await asyncio.sleep(0.05)
+
+
+def wait_for(probe: Callable[[], Any], within_s: float = 60.0, what: str = "") -> Any:
+    """The same for tests without an event loop: the first true answer of `probe`."""
+    deadline = time.monotonic() + within_s
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, (
+            f"not so within {within_s:g} s: {what or probe}; the last answer: {answer!r}"
+        )
+        time.sleep(0.05)
+    return answer
