@@ -103,7 +103,7 @@ def _maintain_table(job: Job, table: LakeTable, outcome: TableOutcome) -> None:
         if not outcome.purged:
             return
     outcome.compaction = _with_spark(job, outcome, "optimise", lambda: tasks.run_optimise(job, table))
-    if outcome.doomed:
+    if outcome.backup:
         outcome.cleaning = _with_spark(job, outcome, "vacuum", lambda: tasks.run_vacuum(job, table))
 
 

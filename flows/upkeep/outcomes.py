@@ -78,7 +78,7 @@ class Outcome:
             "rows_to_purge": {t.table: t.purge.rows for t in self.tables if t.purge and t.purge.partitions},
             "rows_purged": {t.table: t.purge.rows for t in self.tables if t.purge and t.purged},
             "files_merged": {t.table: t.compaction.files_removed for t in self.tables if t.compaction},
-            "files_vacuumed": {t.table: t.cleaning.files for t in self.tables if t.cleaning},
+            "files_vacuumed": {t.table: t.cleaning.files for t in self.tables if t.cleaning and t.cleaning.files},
             "audits_failed": [audit.table for audit in self.audits if not audit.passed],
             "rows": {t.table: t.usage.rows for t in self.tables if t.usage},
         }

@@ -73,12 +73,14 @@ def _backups(outcome: Outcome) -> Section:
                 made.manifest.content.rows if made else None,
                 len(made.manifest.files) if made else None,
                 size(made.manifest.size_bytes) if made else None,
-                code(str(made.path)) if made else None,
+                code(made.path.name) if made else None,
                 len(made.expired) if made else None,
             )
         )
-    columns = ("table", "because", "state", "version", "rows", "files", "size", "where", "old ones removed")
+    columns = ("table", "because", "state", "version", "rows", "files", "size", "name", "old ones removed")
     note = "Each was restored to another place and compared: SHA-256 of every file, version, rows, every column."
+    places = {str(done.backup.path.parents[2]) for done in outcome.tables if done.backup}
+    note += "".join(f" They are STORE/TABLE/NAME; the store is {place}." for place in places)
     return Section("Backups", table(columns, rows, empty="None was due."), note=note)
 
 
@@ -143,9 +145,11 @@ def _usage(outcome: Outcome, before: Before) -> Section:
         )
         for done, usage in found
     )
-    chart = bars({done.table: round(usage.disk_bytes / 1e6, 3) for done, usage in found}, unit=" MB")
+    large = any(usage.disk_bytes >= 1e6 for _, usage in found)
+    divisor, unit = (1e6, "MB") if large else (1e3, "kB")
+    chart = bars({done.table: round(usage.disk_bytes / divisor, 1) for done, usage in found}, unit=f" {unit}")
     note = "Growth in rows since the last maintenance; small files could be merged by OPTIMIZE."
-    return Section("Usage", svg(chart, label="Megabytes on disk by table"), table(columns, rows), note=note)
+    return Section("Usage", svg(chart, label=f"{unit} on disk by table"), table(columns, rows), note=note)
 
 
 def _backup_badge(done: TableOutcome, *, dry_run: bool) -> Markup:
