@@ -16,7 +16,7 @@ log = get_logger(__name__)
 SCRIPT = Path(__file__).with_name("site") / "start.py"
 
 
-def options(settings: DashboardSettings) -> dict[str, str | int | float | bool]:
+def options(settings: DashboardSettings) -> dict[str, str | int | float | bool | list[str]]:
     """Streamlit's options; they win over its configuration files and its environment."""
     return {
         "server.address": settings.host,
@@ -37,7 +37,10 @@ def options(settings: DashboardSettings) -> dict[str, str | int | float | bool]:
         "theme.borderColor": "#e2e8f0",
         "theme.showWidgetBorder": True,
         "theme.baseRadius": "0.5rem",
-        "theme.metricValueFontSize": "1.9rem",
+        "theme.paddingTop": "1rem",
+        "theme.paddingBottom": "3rem",
+        "theme.headingFontSizes": ["2rem", "1.5rem", "1.25rem", "1.1rem", "1rem", "1rem"],
+        "theme.metricValueFontSize": "1.75rem",
     }
 
 

@@ -47,6 +47,11 @@ class Phrases:
         plain = f"{value:,.{digits}f}"
         return plain.translate(str.maketrans(",.", ".,")) if self.language == "pt" else plain
 
+    def amount(self, value: float) -> str:
+        """With as few digits as it has."""
+        whole = f"{value:.10g}"
+        return self.number(value, len(whole.partition(".")[2])) if "e" not in whole else whole
+
     def percent(self, share: float | None) -> str:
         """Of a share from 0 to 1; only all is 100 %."""
         if share is None:

@@ -33,6 +33,6 @@ def show(site: Site) -> None:
         return
     left, right = st.columns([3, 2])
     with left:
-        st.altair_chart(runs_over_time(found, words), alt=words("chart.over_time"))
+        st.altair_chart(runs_over_time(found, words), width="stretch", alt=words("chart.over_time"))
     with right:
-        st.altair_chart(runs_by_flow(found, words), alt=words("chart.by_flow"))
+        st.altair_chart(runs_by_flow(found, words), width="stretch", alt=words("chart.by_flow"))

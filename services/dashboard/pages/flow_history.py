@@ -107,7 +107,7 @@ def columns(site: Site) -> list[Column[Run]]:
     """Of the table of runs."""
     words = site.words
     return [
-        Column(words("history.run"), lambda run: one_line(run.run_name), pinned=True, width="medium"),
+        Column(words("history.run"), lambda run: one_line(run.run_name), width="medium"),
         Column(words("flows.flow"), lambda run: FlowKey(run.flow, run.deployment).label, width="medium"),
         Column(words("flows.state"), lambda run: f"● {run.state_name}", tone=lambda run: tone(run.state_type)),
         Column(words("history.at"), lambda run: words.time(run.occurred_at)),
@@ -121,8 +121,8 @@ def columns(site: Site) -> list[Column[Run]]:
     ]
 
 
-def _trace(site: Site, run: Run) -> str | None:
-    return site.trace_page(run.event_id) if run.event_id else None
+def _trace(site: Site, run: Run) -> str:
+    return site.trace_page(run.event_id) if run.event_id else ""
 
 
 def export(site: Site, wanted: Mapping[str, str | None]) -> bytes:

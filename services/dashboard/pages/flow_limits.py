@@ -16,6 +16,7 @@ from services.dashboard.safe import code, plain
 from services.dashboard.views.limits import change, override_keys, problems
 
 _NOTES = "limits-notes"
+_NUMBER = "%.10g"
 
 
 def show(site: Site) -> None:
@@ -48,26 +49,36 @@ def _limit(site: Site, threshold: Threshold, keys: Sequence[str]) -> None:
     words = site.words
     # With its version in their names, the fields follow what somebody else changed meanwhile.
     stem = f"limits-{threshold.rule}-{threshold.name}-{threshold.etag}"
-    with st.form(f"limits-{threshold.rule}-{threshold.name}"):
-        st.number_input(
+    with st.form(f"limits-{threshold.rule}-{threshold.name}", border=False):
+        value, about = st.columns([1, 2], vertical_alignment="bottom")
+        value.number_input(
             f"{plain(words.name('limit', threshold.name))} ({plain(words.name('unit', threshold.unit))})",
             value=threshold.value,
+            format=_NUMBER,
             key=f"{stem}-value",
         )
-        default = words("limits.default", value=words.number(threshold.default, 2))
-        must_be = words("limits.must_be", limits=plain(threshold.must_be))
-        st.caption(f"{plain(threshold.description)} · {plain(default)} · {must_be}")
+        default = words("limits.default", value=words.amount(threshold.default))
+        must_be = words("limits.must_be", limits=threshold.must_be)
+        about.caption(f"{plain(threshold.description)} {plain(default)} · {plain(must_be)}")
         if keys:
             with st.expander(words("limits.overrides", count=len(threshold.overrides or {}))):
-                for key in keys:
-                    given = (threshold.overrides or {}).get(key)
-                    st.number_input(
-                        plain(key), value=given, placeholder=words("limits.as_above"), key=f"{stem}-for-{key}"
-                    )
+                _overrides(site, threshold, keys, stem)
         st.form_submit_button(
             words("limits.save"), icon=":material/save:", on_click=_save, args=(site, threshold, tuple(keys), stem)
         )
         _show_notes(f"{threshold.rule}-{threshold.name}")
+
+
+def _overrides(site: Site, threshold: Threshold, keys: Sequence[str], stem: str) -> None:
+    places = st.columns(3)
+    for number, key in enumerate(keys):
+        places[number % len(places)].number_input(
+            plain(key),
+            value=(threshold.overrides or {}).get(key),
+            format=_NUMBER,
+            placeholder=site.words("limits.as_above"),
+            key=f"{stem}-for-{key}",
+        )
 
 
 def _save(site: Site, threshold: Threshold, keys: Sequence[str], stem: str) -> None:

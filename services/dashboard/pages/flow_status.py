@@ -7,6 +7,7 @@ from operator import attrgetter
 import streamlit as st
 
 from services.dashboard.answers.monitor import Flow, Flows, Summary
+from services.dashboard.language import NOTHING
 from services.dashboard.pages.site import Site, show_away
 from services.dashboard.pages.tables import Column, numbers, table
 from services.dashboard.views.flow_names import FlowKey
@@ -24,12 +25,18 @@ def show(site: Site) -> None:
     if flows is not None:
         st.subheader(site.words("flows.title"))
         table(flows.flows, columns(site), key="flows", nothing=site.words("flows.none"))
-        st.caption(site.words("flows.window", at=site.words.time(site.now())))
+        st.caption(_window(site))
+
+
+def _window(site: Site) -> str:
+    words, settings = site.words, site.settings
+    seconds = words.number(settings.dashboard_refresh_s)
+    return words("flows.window", at=words.time(site.now()), zone=settings.dashboard_timezone, seconds=seconds)
 
 
 def _totals(site: Site, summary: Summary) -> None:
     words = site.words
-    degraded = summary.services.get("degraded", 0)
+    degraded, known = summary.services.get("degraded", 0), sum(summary.services.values())
     shown = {
         "running": (words.number(summary.running_now), None),
         "hour": (words.number(summary.runs.hour), None),
@@ -41,7 +48,7 @@ def _totals(site: Site, summary: Summary) -> None:
             words("total.fired", count=summary.alerts.fired.day),
         ),
         "services": (
-            words.number(summary.services.get("ok", 0)),
+            words("total.of", count=summary.services.get("ok", 0), all=known) if known else NOTHING,
             words("total.degraded", count=degraded) if degraded else None,
         ),
     }
@@ -61,21 +68,20 @@ def _totals(site: Site, summary: Summary) -> None:
 def columns(site: Site) -> list[Column[Flow]]:
     """Of the table of flows. Counts and rates come with the window they are of, which the caption says."""
     words, now = site.words, site.now()
-    seconds = numbers(words.span)
     return [
-        Column(words("flows.flow"), lambda f: FlowKey(f.flow, f.deployment).label, pinned=True, width="medium"),
-        Column(words("flows.state"), lambda f: f"● {f.last_state}", tone=lambda f: tone(f.last_state_type)),
-        Column(words("flows.since"), lambda f: words.ago(f.last_state_at, now)),
-        Column(words("flows.run"), lambda f: site.run_page(f.last_run_id), link_text=words("open"), width="small"),
-        Column(words("flows.running"), attrgetter("running_now"), words.number, width="small"),
-        Column(words("flows.hour"), attrgetter("runs_hour"), words.number, width="small"),
-        Column(words("flows.day"), attrgetter("runs_day"), words.number, width="small"),
-        Column(words("flows.week"), attrgetter("runs_week"), words.number, width="small"),
-        Column(words("flows.success"), attrgetter("success_rate"), numbers(words.percent), width="small"),
+        Column(words("flows.flow"), lambda f: FlowKey(f.flow, f.deployment).label, width=190),
+        Column(words("flows.state"), lambda f: f"● {f.last_state}", tone=lambda f: tone(f.last_state_type), width=115),
+        Column(words("flows.run"), lambda f: site.run_page(f.last_run_id), link_text=words("open"), width=70),
+        Column(words("flows.since"), lambda f: words.ago(f.last_state_at, now), width=115),
+        Column(words("flows.running"), attrgetter("running_now"), words.number, width=70),
+        Column(words("flows.hour"), attrgetter("runs_hour"), words.number, width=50),
+        Column(words("flows.day"), attrgetter("runs_day"), words.number, width=50),
+        Column(words("flows.week"), attrgetter("runs_week"), words.number, width=50),
+        Column(words("flows.success"), attrgetter("success_rate"), numbers(words.percent), width=75),
         *(
-            Column(words(f"flows.{name}"), attrgetter(f"duration.{name}_s"), seconds, width="small")
+            Column(words(f"flows.{name}"), attrgetter(f"duration.{name}_s"), numbers(words.span), width=86)
             for name in ("mean", "p50", "p90", "p95", "p99")
         ),
-        Column(words("flows.cpu"), attrgetter("cpu.mean_s"), seconds, width="small"),
-        Column(words("flows.memory"), attrgetter("memory_peak.mean_bytes"), numbers(words.size), width="small"),
+        Column(words("flows.cpu"), attrgetter("cpu.mean_s"), numbers(words.span), width=70),
+        Column(words("flows.memory"), attrgetter("memory_peak.mean_bytes"), numbers(words.size), width=75),
     ]

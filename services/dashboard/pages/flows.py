@@ -7,12 +7,11 @@ from functools import partial
 import streamlit as st
 
 from services.dashboard.pages import flow_alerts, flow_charts, flow_history, flow_limits, flow_status
-from services.dashboard.pages.site import Site, title
+from services.dashboard.pages.site import Site
 
 
 def show(site: Site) -> None:
     """Draw the page. What is watched draws itself anew by itself; what is filled in is left alone meanwhile."""
-    title(site, "flows")
     status, history, limits = st.tabs([site.words(f"tab.{name}") for name in ("status", "history", "limits")])
     with status:
         st.fragment(partial(_watched, site), run_every=site.settings.dashboard_refresh_s)()

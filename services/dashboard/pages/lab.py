@@ -8,7 +8,7 @@ from operator import attrgetter
 import streamlit as st
 
 from services.dashboard.answers.monitor import Dataset, Datasets, Service, Services, Topics
-from services.dashboard.pages.site import Site, show_away, title
+from services.dashboard.pages.site import Site, show_away
 from services.dashboard.pages.tables import Column, numbers, table
 from services.dashboard.safe import one_line
 from services.dashboard.views.tones import tone
@@ -17,7 +17,6 @@ from services.dashboard.views.topics import TopicLine, topic_lines
 
 def show(site: Site) -> None:
     """Draw the page; it draws itself anew by itself."""
-    title(site, "lab")
     st.fragment(partial(_watched, site), run_every=site.settings.dashboard_refresh_s)()
 
 
@@ -44,7 +43,7 @@ def service_columns(site: Site) -> list[Column[Service]]:
     """Of the table of services."""
     words, now = site.words, site.now()
     return [
-        Column(words("services.service"), attrgetter("service"), pinned=True, width="medium"),
+        Column(words("services.service"), attrgetter("service"), width="medium"),
         Column(
             words("services.status"),
             lambda s: f"● {words.name('service', s.status)}",
@@ -66,7 +65,7 @@ def topic_columns(site: Site) -> list[Column[TopicLine]]:
     """Of the table of topics."""
     words, now = site.words, site.now()
     return [
-        Column(words("topics.topic"), attrgetter("topic"), pinned=True, width="medium"),
+        Column(words("topics.topic"), attrgetter("topic"), width="medium"),
         Column(words("topics.records"), attrgetter("records"), numbers(words.number), width="small"),
         Column(
             words("topics.lag"),
@@ -84,7 +83,7 @@ def dataset_columns(site: Site) -> list[Column[Dataset]]:
     """Of the table of tables."""
     words, now = site.words, site.now()
     return [
-        Column(words("datasets.layer"), attrgetter("layer"), pinned=True, width="small"),
+        Column(words("datasets.layer"), attrgetter("layer"), width="small"),
         Column(words("datasets.table"), attrgetter("table"), width="medium"),
         Column(words("datasets.rows"), attrgetter("rows"), numbers(words.number), width="small"),
         Column(words("datasets.files"), attrgetter("files"), numbers(words.number), width="small"),

@@ -52,12 +52,6 @@ def _origin() -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def title(site: Site, page: PageName) -> None:
-    """The head of a page."""
-    st.title(site.words(f"page.{page}"))
-    st.caption(site.words(f"page.{page}.about"))
-
-
 def show_away(site: Site, look: Look) -> None:
     """Say which services gave no answer. The rest of the page is shown as it is."""
     for service, reason in look.away.items():

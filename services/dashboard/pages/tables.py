@@ -12,13 +12,14 @@ import streamlit as st
 from services.dashboard.views.tones import Tone
 
 Row = TypeVar("Row")
+# Rows beyond these are scrolled to.
+_SHOWN, _ROW_PX = 40, 35
 # Dark enough on white, and not by colour alone: the text says the same.
 COLOURS: dict[Tone, str] = {
     "good": "#15803d",
     "bad": "#b91c1c",
     "busy": "#1d4ed8",
     "warn": "#b45309",
-    "plain": "inherit",
 }
 
 
@@ -33,7 +34,6 @@ class Column(Generic[Row]):
     link_text: str | None = None
     help: str | None = None
     width: Literal["small", "medium", "large"] | int | None = None
-    pinned: bool = False
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column[Row]], *, key: str, nothing: str) -> None:
@@ -47,15 +47,25 @@ def table(rows: Sequence[Row], columns: Sequence[Column[Row]], *, key: str, noth
     styler = frame.style.format({c.label: c.form for c in columns if c.form}, na_rep="–")
     for column in columns:
         if column.tone:
-            colours = [f"color: {COLOURS[column.tone(row)]}; font-weight: 600" for row in rows]
+            colours = [_css(column.tone(row)) for row in rows]
             styler = styler.apply(lambda _, colours=colours: colours, subset=[column.label])
-    st.dataframe(styler, hide_index=True, column_config={c.label: _config(c) for c in columns}, key=key)
+    st.dataframe(
+        styler,
+        hide_index=True,
+        column_config={c.label: _config(c) for c in columns},
+        key=key,
+        height="content" if len(rows) <= _SHOWN else _SHOWN * _ROW_PX,
+    )
+
+
+def _css(tone: Tone) -> str:
+    return f"color: {COLOURS[tone]}; font-weight: 600" if tone in COLOURS else ""
 
 
 def _config(column: Column[Any]) -> Any:
     if column.link_text:
         return st.column_config.LinkColumn(column.label, display_text=column.link_text, width=column.width)
-    return st.column_config.Column(column.label, help=column.help, width=column.width, pinned=column.pinned)
+    return st.column_config.Column(column.label, help=column.help, width=column.width)
 
 
 def numbers(form: Callable[[float | None], str]) -> Callable[[Any], str]:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from services.dashboard.answers.tracing import Trigger, Triggers
 from services.dashboard.chain import find_chain
-from services.dashboard.pages.site import Site, show_away, title
+from services.dashboard.pages.site import Site, show_away
 from services.dashboard.pages.tables import Column, table
 from services.dashboard.safe import code
 from services.dashboard.views.charts import timeline
@@ -19,7 +19,6 @@ _RECENT = 30
 
 def show(site: Site) -> None:
     """Draw the page. Nothing is read from Kafka until an event is named."""
-    title(site, "trace")
     look = site.look()
     recent = look.ask("bridge", lambda rest: rest.get("/v1/triggers", Triggers, page_size=_RECENT))
     event_id = _chosen(site, recent.triggers if recent else [])
@@ -36,10 +35,10 @@ def show(site: Site) -> None:
         st.warning(site.words("trace.unknown", id=code(event_id)), icon=":material/search_off:")
         return
     _totals(site, found, chain.correlation)
+    st.subheader(site.words("trace.timeline"))
+    st.altair_chart(timeline(found, site.words), width="stretch", alt=site.words("trace.timeline"))
     st.subheader(site.words("trace.steps"))
     table(found, columns(site), key="steps", nothing="")
-    st.subheader(site.words("trace.timeline"))
-    st.altair_chart(timeline(found, site.words), alt=site.words("trace.timeline"))
     if event := chain.events.get(event_id):
         with st.expander(site.words("trace.event"), icon=":material/data_object:"):
             st.json(event.model_dump(mode="json", exclude_none=True))
@@ -90,11 +89,11 @@ def columns(site: Site) -> list[Column[Step]]:
     """Of the tree, in the order of cause and effect."""
     words = site.words
     return [
-        Column(words("trace.step"), indented, width="large", pinned=True),
-        Column(words("trace.says"), lambda step: step.says, tone=lambda step: step.tone, width="large"),
-        Column(words("trace.at"), lambda step: words.time(step.at), width="medium"),
-        Column(words("trace.after"), lambda step: step.after_s, lambda s: f"+{words.span(s)}", width="small"),
-        Column(words("trace.kind"), lambda step: words(f"kind.{step.kind}"), width="small"),
-        Column("Prefect", lambda step: step.link, link_text=words("open"), width="small"),
-        Column("id", lambda step: step.id, width="medium"),
+        Column(words("trace.step"), indented, width=380),
+        Column(words("trace.says"), lambda step: step.says, tone=lambda step: step.tone, width=420),
+        Column(words("trace.at"), lambda step: words.time(step.at), width=150),
+        Column(words("trace.after"), lambda step: step.after_s, lambda s: f"+{words.span(s)}", width=95),
+        Column(words("trace.kind"), lambda step: words(f"kind.{step.kind}"), width=80),
+        Column("Prefect", lambda step: step.link or "", link_text=words("open"), width=70),
+        Column("id", lambda step: step.id, width=290),
     ]

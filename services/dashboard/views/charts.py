@@ -14,7 +14,7 @@ from services.dashboard.views.steps import Step
 if TYPE_CHECKING:
     import altair as alt
 
-ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+_HOUR_S = 3600
 _STATE_COLOURS = {"COMPLETED": "#22c55e", "FAILED": "#ef4444", "CRASHED": "#a21caf", "CANCELLED": "#94a3b8"}
 _KIND_COLOURS = {"event": "#3b82f6", "alert": "#ef4444", "run": "#8b5cf6", "delivery": "#22c55e"}
 
@@ -38,17 +38,19 @@ def runs_over_time(histogram: Histogram, phrases: Phrases) -> alt.Chart:
     """Ended runs by bucket of time, stacked by final state, over the whole period."""
     import altair as alt
 
-    rows = _summed(bucket_rows(histogram, phrases), ("from", "to", "state"))
-    period = alt.Scale(domain=[_instant(histogram.since, phrases, alt), _instant(histogram.until, phrases, alt)])
+    rows = _stacked(_summed(bucket_rows(histogram, phrases), ("from", "to", "state")), phrases)
+    period = alt.Scale(domain=[_instant(at, phrases, alt) for at in (histogram.since, histogram.until)])
+    days = histogram.bucket_s > _HOUR_S
+    ticks = alt.Axis(tickCount=8, labelOverlap=True, format="%d/%m" if days else "%H:%M")
     chart: alt.Chart = (
         _chart(rows, alt)
-        .mark_bar(binSpacing=2, cornerRadiusTopLeft=2, cornerRadiusTopRight=2)
+        .mark_rect()
         .encode(
-            x=alt.X("from:T", title=None, scale=period, axis=alt.Axis(tickCount=8, labelOverlap=True)),
+            x=alt.X("from:T", title=None, scale=period, axis=ticks),
             x2="to:T",
-            y=alt.Y("runs:Q", title=phrases("chart.runs"), stack="zero", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("low:Q", title=phrases("chart.runs"), axis=alt.Axis(tickMinStep=1, format="d")),
+            y2="high:Q",
             color=_states(phrases, alt),
-            order=alt.Order("state:N"),
             tooltip=[
                 alt.Tooltip("from:T", title=phrases("chart.from"), format="%d/%m %H:%M"),
                 alt.Tooltip("to:T", title=phrases("chart.to"), format="%d/%m %H:%M"),
@@ -71,7 +73,7 @@ def runs_by_flow(histogram: Histogram, phrases: Phrases) -> alt.Chart:
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             y=alt.Y("flow:N", title=None, sort="-x", axis=alt.Axis(labelLimit=220)),
-            x=alt.X("runs:Q", title=phrases("chart.runs"), axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("runs:Q", title=phrases("chart.runs"), axis=alt.Axis(tickMinStep=1, format="d")),
             color=_states(phrases, alt),
             order=alt.Order("state:N"),
             tooltip=[
@@ -108,7 +110,7 @@ def timeline(steps: Sequence[Step], phrases: Phrases) -> alt.LayerChart | alt.Fa
     seconds = alt.X("start:Q", title=phrases("trace.seconds"), axis=alt.Axis(orient="bottom"))
     bars = base.mark_bar(height=8, cornerRadius=4).encode(x=seconds, x2="end:Q")
     points = base.mark_circle(size=80, opacity=1).encode(x=seconds)
-    height = max(140, min(26 * len(rows) + 60, 900))
+    height = max(120, min(14 * len(rows) + 60, 420))
     chart: alt.LayerChart | alt.FacetChart = alt.layer(bars, points).properties(height=height)
     return chart
 
@@ -135,6 +137,18 @@ def _summed(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> list[dict[s
         key = tuple(row[name] for name in by)
         sums[key] = sums.get(key, 0) + row["runs"]
     return [{**dict(zip(by, key, strict=True)), "runs": runs} for key, runs in sums.items()]
+
+
+def _stacked(rows: Sequence[Mapping[str, Any]], phrases: Phrases) -> list[dict[str, Any]]:
+    """Each row with where its block begins and ends, above those of its bucket that come before it."""
+    order = _labels(_STATE_COLOURS, "state", phrases)
+    heights: dict[str, int] = {}
+    stacked = []
+    for row in sorted(rows, key=lambda row: (row["from"], order.index(row["state"]) if row["state"] in order else -1)):
+        low = heights.get(row["from"], 0)
+        heights[row["from"]] = low + row["runs"]
+        stacked.append({**row, "low": low, "high": low + row["runs"]})
+    return stacked
 
 
 def _states(phrases: Phrases, alt: Any) -> Any:

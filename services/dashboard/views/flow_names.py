@@ -13,5 +13,8 @@ class FlowKey(NamedTuple):
 
     @property
     def label(self) -> str:
-        """`flow / name`, or the flow alone."""
-        return f"{self.flow} / {self.deployment.rpartition('/')[2]}" if self.deployment else self.flow
+        """The deployment's name where it begins with its flow's, as ours do; else both; without one the flow."""
+        if self.deployment is None:
+            return self.flow
+        name = self.deployment.rpartition("/")[2]
+        return name if name.startswith(self.flow) else f"{self.flow} / {name}"

@@ -81,6 +81,13 @@ def test_spans(seconds: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"), [(3600.0, "3,600"), (0.05, "0.05"), (0.0, "0"), (1e-20, "1e-20"), (31536000.0, "31,536,000")]
+)
+def test_amounts_have_no_more_digits_than_they_need(value: float, shown: str) -> None:
+    assert EN.amount(value) == shown
+
+
+@pytest.mark.parametrize(
     ("count", "shown"), [(0, "0 B"), (1023, "1,023 B"), (2048, "2 KiB"), (210e6, "200 MiB"), (5e9, "4.7 GiB")]
 )
 def test_sizes(count: float, shown: str) -> None:

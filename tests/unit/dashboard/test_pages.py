@@ -18,7 +18,7 @@ def test_the_first_page_shows_the_totals_of_the_monitor(services: Services) -> N
 
     assert shown["Running now"] == "1"
     assert (shown["Runs, last hour"], shown["Runs, last 24 h"], shown["Runs, 7 days"]) == ("3", "1,234", "2,800")
-    assert (shown["Success, 7 days"], shown["Active alerts"], shown["Services well"]) == ("98.5 %", "3", "7")
+    assert (shown["Success, 7 days"], shown["Active alerts"], shown["Services well"]) == ("98.5 %", "3", "7 of 8")
 
 
 def test_portuguese_writes_words_and_numbers_its_own_way(services: Services) -> None:
@@ -41,7 +41,7 @@ def test_the_language_can_be_set_and_switched(services: Services, monkeypatch: p
 def test_a_line_for_each_flow_with_a_link_to_its_last_run(services: Services) -> None:
     etl, adhoc = tables(open_page())[0]
 
-    assert etl["Flow / deployment"] == "medallion-etl / medallion-etl-daily"
+    assert etl["Flow / deployment"] == "medallion-etl-daily"
     assert etl["Last run"] == "http://127.0.0.1:4200/runs/flow-run/run-1"
     assert (etl["Running"], etl["1 h"], etl["24 h"], etl["7 d"]) == (2, 1, 4, 20)
     assert [etl[name] for name in ("Mean", "p50", "p90", "p95", "p99")] == [9.1, 8.7, 12.0, 13.1, 14.0]

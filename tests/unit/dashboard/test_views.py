@@ -7,6 +7,8 @@ import io
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from services.dashboard.answers.monitor import Alert, Histogram, Run, Threshold, Thresholds, Topics
 from services.dashboard.client import RefusedError
 from services.dashboard.language import phrases
@@ -52,6 +54,16 @@ def test_the_charts_count_every_run_once() -> None:
     ]  # fmt: skip
 
 
+def test_blocks_of_a_bucket_stand_on_each_other() -> None:
+    both = HISTOGRAM.model_copy(update={"counts": [*HISTOGRAM.counts, HISTOGRAM.counts[0].model_copy(
+        update={"state_type": "FAILED", "runs": 4})]})  # fmt: skip
+    rows = runs_over_time(both, EN).to_dict()["data"]["values"]
+
+    assert [(row["state"], row["low"], row["high"]) for row in rows] == [
+        ("Completed", 0, 5), ("Failed", 5, 9), ("Failed", 0, 1),
+    ]  # fmt: skip
+
+
 def test_charts_carry_their_data_and_fetch_nothing() -> None:
     for chart in (runs_over_time, runs_by_flow):
         assert "url" not in chart(HISTOGRAM, EN).to_dict()["data"]
@@ -73,6 +85,18 @@ def test_the_file_has_a_line_for_each_run_and_no_formula() -> None:
     assert (line["run_id"], line["duration_s"], line["deployment"]) == ("run-1", "8.7", "")
     assert line["occurred_at"] == AT
     assert line["message"] == "'=HYPERLINK()\nção"
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        (FlowKey("etl", "etl/etl-daily"), "etl-daily"),
+        (FlowKey("etl", "etl/daily"), "etl / daily"),
+        (FlowKey("etl", None), "etl"),
+    ],
+)
+def test_a_flow_is_called_by_its_deployment(key: FlowKey, label: str) -> None:
+    assert key.label == label
 
 
 def test_overrides_are_offered_for_every_deployment_and_flow_and_set_ones_come_first() -> None:
