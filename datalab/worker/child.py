@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import os
 import runpy
+import shlex
 import sys
 import threading
 import traceback
@@ -58,11 +59,13 @@ def _exec(job: Job) -> NoReturn:
     if job.entrypoint:
         environment["PREFECT__FLOW_ENTRYPOINT"] = job.entrypoint
     argv = [sys.executable, "-m", "prefect.engine", job.flow_run_id]
+    if job.command:
+        argv = shlex.split(job.command)
     if job.hooks:
         argv = [sys.executable, "-m", "datalab.worker.child", job.flow_run_id, job.hooks, job.message or ""]
     try:
         os.chdir(job.directory)
-        os.execve(sys.executable, argv, environment)  # noqa: S606 - the interpreter that runs this
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - the engine, or what the pool's form says
     except OSError as error:
         os.write(2, f"cannot start in {job.directory}: {error}\n".encode())
     os._exit(1)

@@ -68,6 +68,7 @@ class WarmJobConfiguration(BaseJobConfiguration):
     grace_s: float = _Limits.GRACE
 
     _deployment: Any = PrivateAttr(default=None)
+    _own_command: str | None = PrivateAttr(default=None)
 
     def prepare_for_flow_run(
         self,
@@ -79,8 +80,10 @@ class WarmJobConfiguration(BaseJobConfiguration):
         worker_id: UUID | None = None,
     ) -> None:
         """Prefect's part, and the deployment, which says where the code is."""
+        command = self.command  # Prefect writes its own where the form has none
         super().prepare_for_flow_run(flow_run, deployment, flow, work_pool, worker_name, worker_id=worker_id)
         self._deployment = deployment
+        self._own_command = command
 
     def placement(self, parent_environment: Mapping[str, str]) -> Placement:
         """How this run is to be started, by a worker whose zygotes have that environment."""
@@ -93,8 +96,10 @@ class WarmJobConfiguration(BaseJobConfiguration):
         directory, why = flow_directory(self._deployment)
         if directory is not None and own:
             why = f"it has an environment of its own: {', '.join(own)}"
+        if self._own_command:
+            why = f"it has a command of its own: {self._own_command}"
         entrypoint = self._deployment.entrypoint if directory is not None else None
-        return Placement(environment, directory, entrypoint, why)
+        return Placement(environment, directory, entrypoint, self._own_command, why)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class Placement:
     environment: Mapping[str, str]
     directory: str | None
     entrypoint: str | None
+    command: str | None
     cold: str | None
 
 

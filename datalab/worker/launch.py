@@ -79,6 +79,7 @@ class Launcher:
                 directory=directory,
                 fork=self._fork and placement.cold is None,
                 entrypoint=placement.entrypoint,
+                command=placement.command,
                 hooks=hooks,
                 message=message,
             )

@@ -27,8 +27,8 @@ class Warmth:
 class Job:
     """A process to start. `environment` is all of it. Without `fork` a new interpreter is started.
 
-    `entrypoint` is None where Prefect itself has to fetch the code. `hooks` names a state type, in lower case: then
-    the flow is not run, but its hooks for that state.
+    `entrypoint` is None where Prefect itself has to fetch the code. `command` replaces the engine's. `hooks` names a
+    state, in lower case: then the flow is not run, but its hooks for that state.
     """
 
     key: str
@@ -37,6 +37,7 @@ class Job:
     directory: str
     fork: bool
     entrypoint: str | None = None
+    command: str | None = None
     hooks: str | None = None
     message: str | None = None
 

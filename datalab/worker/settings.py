@@ -9,6 +9,8 @@ from pydantic import Field
 
 from datalab.runtime.settings import LabSettings
 
+WORKER_TYPE = "warm-process"
+
 
 def default_start_method() -> Literal["fork", "spawn"]:
     """Forking a loaded process is safe on Linux; macOS's own libraries do not survive it."""

@@ -27,7 +27,7 @@ from datalab.worker.endings import Endings
 from datalab.worker.identity import claim, infrastructure_id, local_pid
 from datalab.worker.launch import Launcher
 from datalab.worker.protocol import Ended
-from datalab.worker.settings import WorkerSettings
+from datalab.worker.settings import WORKER_TYPE, WorkerSettings
 from datalab.worker.usage import adopt_orphans
 from datalab.worker.warm_parent import Started
 from datalab.worker.watch import Watch
@@ -35,7 +35,6 @@ from datalab.worker.watch import Watch
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-WORKER_TYPE = "warm-process"
 _ACKNOWLEDGED_S = 5.0
 _CANCEL_POLL_S = 5.0
 

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
 from datalab.worker.configuration import WarmJobConfiguration, flow_directory, zygote_environment
@@ -36,6 +37,22 @@ def test_an_environment_of_its_own_is_not_forked() -> None:
     assert placement.cold == "it has an environment of its own: OMP_NUM_THREADS"
     assert placement.directory == "/srv/lab"
     assert placement.environment["OMP_NUM_THREADS"] == "4"
+
+
+def test_a_command_of_the_pool_is_run_as_it_is() -> None:
+    found = WarmJobConfiguration(command="python -m prefect.engine")
+    run = FlowRun(flow_id=uuid.uuid4(), name="brave-fox")
+    found.prepare_for_flow_run(run, deployment())
+    placement = found.placement(zygote_environment())
+    assert placement.command == "python -m prefect.engine"
+    assert placement.cold == "it has a command of its own: python -m prefect.engine"
+
+
+def test_without_a_command_in_the_form_there_is_none() -> None:
+    found = WarmJobConfiguration()
+    found.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4(), name="brave-fox"), deployment())
+    placement = found.placement(zygote_environment())
+    assert (placement.command, placement.cold) == (None, None)
 
 
 @pytest.mark.parametrize(
