@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -12,8 +13,28 @@ from datalab.local.databases import sibling
 from datalab.local.parts.base import Command, Lab, Part
 from datalab.local.parts.worker_log import use_log
 from datalab.local.probes import http_json, http_ok
+from datalab.worker.settings import WORKER_TYPE
 
 POOLS = ("etl-pool", "mlops-pool")
+_LAKE = (
+    "pyspark.sql.connect.session",
+    "pyspark.sql.functions",
+    "pandas",
+    "pyarrow.dataset",
+    "deltalake",
+    "datalab.bus.publisher",
+    "prefect.artifacts",
+)
+# What the flows of each pool import only when they run, for the parent that their processes are forked from.
+_PRELOADED = {
+    "etl-pool": _LAKE,
+    "mlops-pool": (*_LAKE, "mlflow", "sklearn.ensemble", "sklearn.pipeline", "matplotlib.figure"),
+}
+
+
+def worker_type(environ: Mapping[str, str]) -> str:
+    """Prefect's name for the kind of worker: warm, unless DATALAB_WORKER_TYPE says otherwise (`process`: Prefect's)."""
+    return environ.get("DATALAB_WORKER_TYPE") or WORKER_TYPE
 
 
 class PrefectServer(Part):
@@ -60,10 +81,15 @@ class PrefectServer(Part):
         return await http_ok(f"{api}/health") or await http_ok(f"{api}/ready")
 
     async def settle(self, lab: Lab) -> None:
-        """The work pools, before the workers and the deployments that would both create them."""
+        """The work pools, before the workers and the deployments that would both create them.
+
+        One that exists keeps its type, which cannot be changed: workers of both types serve pools of both.
+        """
         for pool in POOLS:
             try:
-                await http_json("POST", f"{lab.env['PREFECT_API_URL']}/work_pools/", {"name": pool, "type": "process"})
+                await http_json(
+                    "POST", f"{lab.env['PREFECT_API_URL']}/work_pools/", {"name": pool, "type": worker_type(lab.env)}
+                )
             except httpx.HTTPStatusError as error:
                 if error.response.status_code != 409:
                     raise
@@ -99,10 +125,11 @@ class PrefectWorker(Part):
                 "--pool",
                 self._pool,
                 "--type",
-                "process",
+                worker_type(lab.env),
                 "--name",
                 self.name,
-            ]
+            ],
+            env={"DATALAB_WORKER_PRELOAD": ",".join(_PRELOADED[self._pool])},
         )
 
     async def ready(self, lab: Lab) -> str | None:
