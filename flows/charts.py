@@ -36,11 +36,13 @@ def bars(values: Mapping[str, float], *, colours: Sequence[str] = (BLUE,), unit:
 
 
 def lines(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], *, height: float = 3.2) -> Figure:
-    """A line for each series over the same x (dates, numbers or names); None is a gap."""
+    """A line for each series over the same x (dates, numbers or names); where it has None it goes on to the next."""
     figure, axes = _figure(height)
     marker = "o" if len(x) <= 40 else ""
     for (name, values), colour in zip(series.items(), _colours(len(series)), strict=True):
-        axes.plot(x, _with_gaps(values), color=colour, linewidth=1.8, marker=marker, markersize=4, label=_short(name))
+        known = [(place, value) for place, value in zip(x, values, strict=True) if value is not None]
+        xs, ys = [place for place, _ in known], [value for _, value in known]
+        axes.plot(xs, ys, color=colour, linewidth=1.8, marker=marker, markersize=4, label=_short(name))
     _finish(axes, legend=len(series) > 1)
     return _plain_text(figure)
 
@@ -94,10 +96,6 @@ def _amount(value: float) -> str:
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):,.3g} {letter}"
     return f"{value:,.4g}"
-
-
-def _with_gaps(values: Sequence[float | None]) -> list[float]:
-    return [float("nan") if value is None else float(value) for value in values]
 
 
 def _colours(count: int) -> list[str]:

@@ -10,6 +10,7 @@ import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,55 +18,43 @@ if __package__ in {None, ""}:  # loaded as a file: by Prefect, or from inside fl
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows.config import FlowSettings
-from flows.lake import announcements, bronze, gold, loading, quality, quarantine, silver, sources
+from flows.html_report import save
+from flows.lake import (
+    announcements,
+    bronze,
+    gold,
+    loading,
+    quality,
+    quarantine,
+    report_data,
+    report_page,
+    silver,
+    sources,
+)
 from flows.lake import books as lake_books
 from flows.lake.announcements import TableUpdate
 from flows.lake.books import Books
 from flows.lake.datasets import Dataset, choose_dataset, load_datasets
 from flows.lake.definitions import FORMATS
-from flows.lake.errors import BatchError, LakeError
+from flows.lake.errors import BatchError, LakeError, ReportError
+from flows.lake.job import Job
 from flows.lake.locks import dataset_lock
 from flows.lake.quality import GateResult
 from flows.lake.report import quality_report
+from flows.lake.report_page import RunReport
 from flows.lake.session import SparkConnection
 from flows.lake.staging import StagedFile
-from flows.lake.tables import Lake, Table
+from flows.lake.tables import Lake
 from flows.parallel import five_at_once, processar_em_paralelo
 from flows.runs import current_trace, task_options
-from flows.trace import Trace
 from flows.usage import HOOKS
 from schemas.envelope import Event
 
 _TASK = task_options()
 _FILES_A_CHUNK = 10
-
-
-class Job:
-    """What all steps of a run share. Not a dataclass: Prefect would walk through all of it for each task."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        lake: Lake,
-        spark: SparkConnection,
-        trace: Trace,
-        *,
-        kafka: str,
-        with_rules: bool,
-        min_rows: int,
-    ) -> None:
-        self.dataset, self.lake, self.spark, self.trace = dataset, lake, spark, trace
-        self.kafka, self.with_rules, self.min_rows = kafka, with_rules, min_rows
-
-    def table(self, layer: str, name: str | None = None) -> Table:
-        return self.lake.table(layer, name or self.dataset.name)
-
-    @property
-    def staging(self) -> Path:
-        return self.lake.work / "staging" / self.dataset.name
 
 
 @flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False, task_runner=five_at_once(), **HOOKS)
@@ -154,14 +143,15 @@ def _load_file(job: Job, path: Path) -> dict[str, Any]:
     gate = check_quality(job, staged)
     publish(job, [announcements.quality_checked(job.trace, job.dataset, job.table("bronze"), staged, gate)])
     if gate.refused_by:
-        finish(job, staged, gate, None, {})
+        _conclude(job, RunReport(job.dataset, staged, gate, None, {}, {}, job.trace.run_id))
         gate.raise_if_refused(staged.uri)
     silver_version, books = update_silver(job, staged, gate)
     refreshed = refresh_gold(job, staged)
     tables = {job.table("bronze").path: bronze_version, job.table("silver").path: silver_version}
     tables |= {job.table("gold", name).path: update.version for name, update in refreshed.items()}
     publish(job, _updates(job, staged, gate, books, (bronze_version, silver_version), refreshed))
-    finish(job, staged, gate, books, tables)
+    groups = {name: update.groups for name, update in refreshed.items()}
+    page = _conclude(job, RunReport(job.dataset, staged, gate, books, tables, groups, job.trace.run_id))
     return {
         "dataset": job.dataset.name,
         "source": staged.uri,
@@ -171,7 +161,15 @@ def _load_file(job: Job, path: Path) -> dict[str, Any]:
         "books": asdict(books),
         "quality": "passed" if gate.passed else "failed",
         "failed_rules": {rule.name: rule.failed_rows for rule in gate.rules if rule.failed_rows},
+        "report": str(page),
     }
+
+
+def _conclude(job: Job, run: RunReport) -> Path:
+    """The report, and then the ledger."""
+    page = write_report(job, run)
+    finish(job, run, page)
+    return page
 
 
 def _updates(
@@ -252,23 +250,36 @@ def refresh_gold(job: Job, staged: StagedFile) -> dict[str, gold.GoldUpdate]:
 @task(name="publish", **_TASK)
 def publish(job: Job, events: list[Event]) -> None:
     """Announce on Kafka; each event is acknowledged before the run goes on."""
-    from datalab.bus.publisher import SyncPublisher
+    announcements.publish(job.kafka, events)
 
-    with SyncPublisher(job.kafka, "flows.medallion-etl") as publisher:
-        for event in events:
-            publisher.publish(event)
+
+@task(name="report", **_TASK)
+def write_report(job: Job, run: RunReport) -> Path:
+    """The page with charts, under a name that follows from the ingestion."""
+    with job.spark.session() as spark:
+        past = report_data.past_runs(spark, job.table("ledger"), but=run.staged.ingest_id)
+        measures = [report_data.measure(spark, job.table("gold", c.table), c) for c in run.charts]
+    page = report_page.render(run, [*past, run.as_past(datetime.now(UTC))], measures)
+    try:
+        return save(job.report_path(run.staged), page)
+    except OSError as error:
+        raise ReportError(f"{job.report_path(run.staged)}: cannot be written: {error.strerror}") from error
 
 
 @task(name="finish", **_TASK)
-def finish(job: Job, staged: StagedFile, gate: GateResult, books: Books | None, tables: dict[str, int]) -> None:
+def finish(job: Job, run: RunReport, page: Path) -> None:
     """Write the ledger, last: until then a run over the directory takes the file again."""
     with job.spark.session() as spark:
-        outcome = lake_books.COMPLETE if books else lake_books.REFUSED
-        lake_books.record(spark, job.table("ledger"), job.dataset, staged, gate, outcome, job.trace.run_id)
+        outcome = lake_books.COMPLETE if run.books else lake_books.REFUSED
+        lake_books.record(spark, job.table("ledger"), job.dataset, run.staged, run.gate, outcome, run.run_id)
+    key = f"medallion-{job.dataset.name.replace('_', '-')}"
     create_markdown_artifact(
-        key=f"medallion-{job.dataset.name.replace('_', '-')}",
-        markdown=quality_report(job.dataset, staged.uri, gate, books, tables),
+        key=key,
+        markdown=quality_report(job.dataset, run.staged.uri, run.gate, run.books, run.tables, page),
         description=f"Books and quality of {job.dataset.name}",
+    )
+    create_link_artifact(
+        key=f"{key}-report", link=page.as_uri(), link_text=page.name, description=f"Report of {run.staged.uri}"
     )
 
 

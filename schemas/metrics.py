@@ -19,6 +19,7 @@ TABLE_AGE = "table.age_seconds"  # s, since its newest version; of LAYER/TABLE
 TABLE_ROWS = "table.rows"  # 1; of LAYER/TABLE
 TABLE_FILES = "table.files"  # 1; of LAYER/TABLE
 TABLE_SIZE = "table.size_bytes"  # By, of the newest version; of LAYER/TABLE
+QUARANTINE_ROWS = "quarantine.rows"  # 1; of the dataset
 TABLE_VERSIONS = "table.versions"  # 1, in its log; of LAYER/TABLE
 TABLE_SMALL_FILES = "table.small_files"  # 1, that could be merged; of LAYER/TABLE
 AUDIT_ROWS_FAILED = "audit.rows_failed"  # 1, that break a rule as the rules are now; of LAYER/TABLE

@@ -7,6 +7,7 @@ from typing import Literal
 
 from flows.lake.books import Books
 from flows.lake.datasets import Dataset
+from flows.lake.errors import AnnouncementError
 from flows.lake.quality import GateResult
 from flows.lake.staging import StagedFile
 from flows.lake.tables import Table
@@ -44,6 +45,21 @@ def quality_checked(trace: Trace, dataset: Dataset, table: Table, staged: Staged
     )
     limits = [rule.expression for rule in gate.rules]
     return trace.event(SOURCE, data, staged.ingest_id, table.path, dataset.version, *limits)
+
+
+def publish(bootstrap: str, events: list[Event], client_id: str = "flows.medallion-etl") -> None:
+    """Publish each event and wait until it is acknowledged; raises AnnouncementError while Kafka is away."""
+    from datalab.bus.publisher import SyncPublisher
+
+    try:
+        with SyncPublisher(bootstrap, client_id) as publisher:
+            for event in events:
+                publisher.publish(event)
+    except (ConnectionError, TimeoutError) as error:
+        raise AnnouncementError(
+            f"{error}: what this run did is not announced yet. What it wrote stays as it is; "
+            "start it again once Kafka answers, nothing is done twice"
+        ) from error
 
 
 def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: TableUpdate) -> Event:

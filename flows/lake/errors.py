@@ -29,6 +29,18 @@ class BatchError(LakeError):
     """Some files of a directory could not be loaded; the others were."""
 
 
+class AnnouncementError(LakeError):
+    """Kafka did not take the events of an ingestion."""
+
+    transient = True
+
+
+class ReportError(LakeError):
+    """The report could not be written."""
+
+    transient = True
+
+
 class LakeBusyError(LakeError):
     """Another run kept the dataset for longer than this one may wait."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import unquote
 
 from flows.lake.books import Books
@@ -16,11 +17,19 @@ _SWITCHED_OFF = (
 
 
 def quality_report(
-    dataset: Dataset, source_uri: str, gate: GateResult, books: Books | None, tables: Mapping[str, int]
+    dataset: Dataset,
+    source_uri: str,
+    gate: GateResult,
+    books: Books | None,
+    tables: Mapping[str, int],
+    page: Path | None = None,
 ) -> str:
-    """Markdown. `books` is None for a file that the gate refused; `tables` maps locations to versions."""
+    """Markdown. `books` is None for a file that the gate refused; `tables` maps locations to versions; `page` is where
+    the report with charts is."""
     verdict = "refused" if gate.refused_by else "passed" if gate.passed else "loaded, with rows in quarantine"
     lines = [f"# {dataset.name}: {verdict}", "", f"Source: `{unquote(source_uri)}`", ""]
+    if page is not None:
+        lines += [f"Charts: [{page.name}]({page.as_uri()}), at `{page}`", ""]
     if not gate.rules_applied:
         lines += [_SWITCHED_OFF, ""]
     lines += _books_table(gate, books) + _rules_table(gate)

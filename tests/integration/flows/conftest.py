@@ -14,7 +14,7 @@ from prefect import Task
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from datalab.local.state import LabState
-from flows import medallion_etl_flow
+from flows import medallion_etl_flow, quarantine_audit_flow
 from tests.support.lab_parts import lab_parts
 
 # What differs between two runs that did the same.
@@ -67,22 +67,28 @@ class LakeView:
 
 
 @pytest.fixture
-def lake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark_remote: str, kafka_bootstrap: str, prefect_api_url: str
+def sparkless_lake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str, prefect_api_url: str
 ) -> Iterator[LakeView]:
-    """An empty lake in a directory with a space in its name, and the environment of a run that writes to it."""
+    """An empty lake in a directory with a space in its name, and the environment of a run that needs no Spark."""
     home = tmp_path / "my lab"
-    for name in ("LAKE_ROOT", "LANDING_DIR", "SPARK_MASTER_URL", "DATALAB_CONFIG_DIR"):
+    for name in ("LAKE_ROOT", "LANDING_DIR", "SPARK_MASTER_URL", "SPARK_REMOTE", "DATALAB_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATALAB_HOME", str(home))
-    monkeypatch.setenv("SPARK_REMOTE", spark_remote)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
-    for step in vars(medallion_etl_flow).values():
+    for step in [*vars(medallion_etl_flow).values(), *vars(quarantine_audit_flow).values()]:
         if isinstance(step, Task):
             monkeypatch.setattr(step, "retries", 2)
             monkeypatch.setattr(step, "retry_delay_seconds", 0.2)
     with temporary_settings({PREFECT_API_URL: prefect_api_url}):
         yield LakeView(home / "lake", home / "landing" / "stocks")
+
+
+@pytest.fixture
+def lake(sparkless_lake: LakeView, monkeypatch: pytest.MonkeyPatch, spark_remote: str) -> LakeView:
+    """The same with Spark."""
+    monkeypatch.setenv("SPARK_REMOTE", spark_remote)
+    return sparkless_lake
 
 
 @pytest.fixture(scope="session")
