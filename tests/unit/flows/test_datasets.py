@@ -8,9 +8,12 @@ import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
 from flows.lake.datasets import Dataset, choose_dataset, load_datasets
-from flows.lake.errors import DatasetError
+from flows.lake.errors import DatasetError, SourceError
 
 STOCKS_HEADER = ["Ticker", "Date", "Open", "High", "Low", "Close", "Volume", "Adj Close"]
+
+
+GOLD = "a: {columns: {x: {required: true}}, keys: [x], gold: {g: {group_by: {d: x}, aggregates: {n: count(*)}}}, "
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,27 @@ def test_a_file_finds_its_dataset(datasets: dict[str, Dataset], path: str, heade
     assert choose_dataset(datasets, Path(path), header=header).name == "stocks"
 
 
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [
+        ("/data/landing/eventos/x.json", None),
+        ("/tmp/Eventos de maio.jsonl", None),
+        ("/tmp/data.json", ["valor", "Região", "data"]),
+    ],
+)
+def test_events_are_told_from_prices(datasets: dict[str, Dataset], path: str, header: list[str] | None) -> None:
+    assert choose_dataset(datasets, Path(path), header=header).name == "eventos"
+
+
+def test_a_file_is_read_as_its_name_says_if_the_dataset_takes_that(datasets: dict[str, Dataset]) -> None:
+    eventos, stocks = datasets["eventos"].source, datasets["stocks"].source
+    names = ("a.json", "a.JSONL", "a.ndjson", "a.txt")
+    assert [eventos.format_of(Path(name)) for name in names] == ["json", "jsonl", "jsonl", "json"]
+    assert stocks.format_of(Path("a.txt")) == "csv"
+    with pytest.raises(SourceError, match=r"a\.csv: the dataset takes \.json or \.jsonl or \.ndjson files"):
+        eventos.format_of(Path("a.csv"))
+
+
 def test_no_fitting_dataset_is_an_error_that_lists_the_known_ones(datasets: dict[str, Dataset]) -> None:
     with pytest.raises(DatasetError, match=r"known datasets: .*stocks"):
         choose_dataset(datasets, Path("/tmp/data.csv"), header=["a", "b"])
@@ -72,6 +96,11 @@ def test_no_fitting_dataset_is_an_error_that_lists_the_known_ones(datasets: dict
         ("a: {columns: {x: {required: true, typo: 1}}, keys: [x]}", r"columns\.x\.typo"),
         ("a: {columns: {x: {required: true}}, keys: [x], rules: [{name: r, severity: oh, expression: x}]}", "severity"),
         ("a: {x: [", "cannot be read"),
+        ("a: {columns: {x: {required: true}}, keys: [x], source: {formats: [xml]}}", r"source\.formats"),
+        ("a: {columns: {x: {required: true}}, keys: [x], source: {formats: []}}", r"source\.formats"),
+        ("a: {columns: {x: {required: true}}, keys: [x], partitions: {x: y}}", "partition 'x' is a column"),
+        (GOLD + "charts: [{title: t, table: h, x: d, y: n}]}", "there is no Gold table 'h'"),
+        (GOLD + "charts: [{title: t, table: g, x: d, y: z}]}", "g has no column 'z'"),
     ],
 )
 def test_a_wrong_definition_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -85,6 +114,8 @@ def test_the_version_follows_the_definition(datasets: dict[str, Dataset]) -> Non
     stocks = datasets["stocks"]
     assert stocks.version == load_datasets(PROJECT_ROOT / "config" / "datasets.yaml")["stocks"].version
     assert stocks.model_copy(update={"rules": stocks.rules[:1]}).version != stocks.version
+    # What only a report shows makes no other tables.
+    assert stocks.model_copy(update={"charts": ()}).version == stocks.version
 
 
 def test_groups_that_hang_on_other_columns_than_keys_are_not_incremental(datasets: dict[str, Dataset]) -> None:
