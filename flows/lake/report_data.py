@@ -77,13 +77,14 @@ def measure(spark: SparkSession, table: Table, chart: Chart) -> Measure:
 
 
 def arranged(chart: Chart, points: list[tuple[Any, str, float | None]]) -> Measure:
-    """The points as one list per series, the largest series first; what is no number is absent."""
+    """The points as one list per series, by name, so that a series has one colour in all charts of a page. What is no
+    number is absent."""
     found: dict[str, dict[Any, float]] = defaultdict(dict)
     for x, name, y in points:
         if y is not None and isfinite(y):
             found[name][_axis_value(x)] = y
     largest = sorted(found, key=lambda name: (-sum(map(abs, found[name].values())), name))
-    shown = largest[:MOST_SERIES]
+    shown = sorted(largest[:MOST_SERIES])
     xs = sorted({x for name in shown for x in found[name]})
     return Measure(chart, xs, {name: [found[name].get(x) for x in xs] for name in shown}, len(largest) - len(shown))
 
