@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from services.dashboard.answers.monitor import Alert, Alerts
-from services.dashboard.pages.site import Site, show_away
+from services.dashboard.look import Look
+from services.dashboard.pages.site import Site
 from services.dashboard.safe import link, plain
 from services.dashboard.views.alerts import most_severe_first
 from services.dashboard.views.tones import Tone, tone
@@ -14,12 +15,11 @@ _SHOWN = 50
 _BADGES: dict[Tone, str] = {"bad": "red", "warn": "orange", "busy": "blue", "good": "green", "plain": "gray"}
 
 
-def show(site: Site) -> None:
+def show(site: Site, look: Look) -> None:
     """Draw them. What the alerts say comes from events, and is shown as text."""
-    look = site.look()
     found = look.ask("monitor", lambda rest: rest.get("/v1/alerts", Alerts, status="firing", page_size=_SHOWN))
     if found is None:
-        return  # the page has said already that the monitor is away
+        return
     open_now = found.counts.get("firing", 0)
     st.subheader(site.words("alerts.title", count=open_now))
     if not found.alerts:
@@ -28,7 +28,6 @@ def show(site: Site) -> None:
         _card(site, alert)
     if open_now > len(found.alerts):
         st.caption(site.words("alerts.more", count=open_now - len(found.alerts)))
-    show_away(site, look)
 
 
 def _card(site: Site, alert: Alert) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from services.dashboard.answers.monitor import Histogram
+from services.dashboard.look import Look
 from services.dashboard.pages.site import Site
 from services.dashboard.views.charts import runs_by_flow, runs_over_time
 
 PERIODS = ("hour", "day", "week")
 
 
-def show(site: Site) -> None:
+def show(site: Site, look: Look) -> None:
     """Draw the charts of the chosen period."""
     words = site.words
     st.subheader(words("chart.title"))
@@ -24,10 +25,9 @@ def show(site: Site) -> None:
         key="period",
         label_visibility="collapsed",
     )
-    look = site.look()
     found = look.ask("monitor", lambda rest: rest.get("/v1/runs/histogram", Histogram, period=period or "day"))
     if found is None:
-        return  # the page has said already that the monitor is away
+        return
     if not found.counts:
         st.info(words("chart.none"), icon=":material/info:")
         return

@@ -8,18 +8,17 @@ import streamlit as st
 
 from services.dashboard.answers.monitor import Flow, Flows, Summary
 from services.dashboard.language import NOTHING
-from services.dashboard.pages.site import Site, show_away
+from services.dashboard.look import Look
+from services.dashboard.pages.site import Site
 from services.dashboard.pages.tables import Column, numbers, table
 from services.dashboard.views.flow_names import FlowKey
 from services.dashboard.views.tones import tone
 
 
-def show(site: Site) -> None:
+def show(site: Site, look: Look) -> None:
     """Draw both, as far as the monitor answers."""
-    look = site.look()
     summary = look.ask("monitor", lambda rest: rest.get("/v1/summary", Summary))
     flows = look.ask("monitor", lambda rest: rest.get("/v1/flows", Flows))
-    show_away(site, look)
     if summary is not None:
         _totals(site, summary)
     if flows is not None:

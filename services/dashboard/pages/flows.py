@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from services.dashboard.pages import flow_alerts, flow_charts, flow_history, flow_limits, flow_status
-from services.dashboard.pages.site import Site
+from services.dashboard.pages.site import Site, show_away
 
 
 def show(site: Site) -> None:
@@ -22,6 +22,9 @@ def show(site: Site) -> None:
 
 
 def _watched(site: Site) -> None:
-    flow_status.show(site)
-    flow_alerts.show(site)
-    flow_charts.show(site)
+    look, who_is_away = site.look(), st.container()
+    flow_status.show(site, look)
+    flow_alerts.show(site, look)
+    flow_charts.show(site, look)
+    with who_is_away:
+        show_away(site, look)
