@@ -12,6 +12,7 @@ from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
 from schemas.catalog import EVENT_TYPES, parse_data
 from schemas.envelope import Event, EventData
+from schemas.metrics import MetricSampled
 from services.monitor import checks, episodes, measurements, metrics, runs
 from services.monitor.decide import Action
 from services.monitor.judgement import judge
@@ -43,12 +44,13 @@ class Effects:
         data = parse_data(event)
         now = self._clock.now()
         check_time(event, data, now)
+        if isinstance(data, MetricSampled):
+            metrics.MEASUREMENTS.labels(await measurements.remember(self._sessions, event, data, now)).inc()
         async with self._sessions.begin() as session:
             run = await runs.remember(session, event, data, now)
             await checks.remember(session, event, data)
-            kept = await measurements.remember(session, event, data, now)
             outcomes = [await self._apply(session, rule, event, data, now) for rule in self._rules.matching(event.type)]
-        self._measure(event, run, kept, now)
+        self._measure(event, run, now)
         for outcome in outcomes:
             self._report(event, outcome)
 
@@ -73,11 +75,9 @@ class Effects:
         bearing = episodes.Bearing(event, verdict, at)
         return await episodes.apply(session, rule, bearing, now=now, prefect_ui=self._prefect_ui)
 
-    def _measure(self, event: Event, run: runs.RunState | None, kept: str | None, now: datetime) -> None:
+    def _measure(self, event: Event, run: runs.RunState | None, now: datetime) -> None:
         metrics.EVENTS.labels(event.type).inc()
         metrics.EVENT_AGE.observe(max(0.0, (now - event.time).total_seconds()))
-        if kept is not None:
-            metrics.MEASUREMENTS.labels(kept).inc()
         if run is not None and run.state_type in runs.ENDED and run.duration_s is not None:
             deployment = metrics.bounded(run.deployment or run.flow)
             metrics.RUN_DURATION.labels(deployment, run.state_type.lower()).observe(run.duration_s)

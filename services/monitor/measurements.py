@@ -1,6 +1,7 @@
-"""Measurements: the newest value of each that somebody asks for, and the one before it. One statement an event.
+"""Measurements: the newest value of each that somebody asks for, and the one before it.
 
-What is not in `KEPT` is passed over on purpose: the topic may carry far more than the lab's pages and metrics show.
+There may be many, and alerts wait behind them: each is one statement, built once, in a transaction of its own. What is
+not in `KEPT` is passed over on purpose: the topic may carry far more than the lab's pages and metrics show.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.dialects.postgresql import Insert, insert
 
+from datalab.store.engine import Sessions
 from datalab.store.tables.monitor_health import MeasurementRow
 from schemas import metrics as names
-from schemas.envelope import Event, EventData
+from schemas.envelope import Event
 from schemas.metrics import MetricSampled
 
 # Each with the label that tells values of one subject apart, None where there is one value a subject.
@@ -32,29 +33,34 @@ KEPT: dict[str, str | None] = {
 STORED, UNKNOWN, UNUSABLE = "stored", "unknown", "unusable"
 
 
-async def remember(session: AsyncSession, event: Event, data: EventData, now: datetime) -> str | None:
-    """Store a measurement if it is the newest of its kind; returns what became of it, None for another event."""
-    if not isinstance(data, MetricSampled):
-        return None
+async def remember(sessions: Sessions, event: Event, data: MetricSampled, now: datetime) -> str:
+    """Store a measurement if it is the newest of its kind; returns what became of it. Durable on return."""
     if data.name not in KEPT:
         return UNKNOWN
     label = KEPT[data.name]
     tells_apart = data.labels.get(label) if label else ""
     if tells_apart is None or not math.isfinite(data.value):
         return UNUSABLE
-    new = insert(MeasurementRow).values(
-        name=data.name, label=tells_apart, of=data.of, value=data.value, measured_at=min(event.time, now)
-    )
-    await session.execute(
-        new.on_conflict_do_update(
-            index_elements=["name", "label", "of"],
-            set_={
-                "value": new.excluded.value,
-                "measured_at": new.excluded.measured_at,
-                "previous_value": MeasurementRow.value,
-                "previous_at": MeasurementRow.measured_at,
-            },
-            where=MeasurementRow.measured_at < new.excluded.measured_at,
-        )
-    )
+    values = {"name": data.name, "label": tells_apart, "of": data.of, "value": data.value}
+    async with sessions() as session:
+        connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        await connection.execute(_NEWEST_WINS, {**values, "measured_at": min(event.time, now)})
     return STORED
+
+
+def _newest_wins() -> Insert:
+    table = MeasurementRow.__table__
+    new = insert(MeasurementRow)
+    return new.on_conflict_do_update(
+        index_elements=["name", "label", "of"],
+        set_={
+            "value": new.excluded.value,
+            "measured_at": new.excluded.measured_at,
+            "previous_value": table.c.value,
+            "previous_at": table.c.measured_at,
+        },
+        where=table.c.measured_at < new.excluded.measured_at,
+    )
+
+
+_NEWEST_WINS = _newest_wins()

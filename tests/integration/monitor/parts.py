@@ -56,6 +56,17 @@ class Monitor:
         """Wait until /readyz says so."""
         await eventually(self.unready, until=lambda reason: reason is None, within_s=within_s)
 
+    async def caught_up(self, within_s: float = 60.0) -> None:
+        """Wait until it is ready and has handled what the session's topics hold, which may be much."""
+        await self.ready()
+        await eventually(self.lag, until=lambda lag: lag == 0, within_s=within_s)
+
+    async def lag(self) -> float:
+        """Records that wait to be handled; -1 before it knows."""
+        text = (await self.get("/metrics")).text
+        lines = [line for line in text.splitlines() if line.startswith("datalab_monitor_lag_records{")]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0
+
     async def unready(self) -> str | None:
         """What /readyz says, None when all is well."""
         assert self.process.poll() is None, f"the monitor ended:\n{self.log.read_text()[-3000:]}"

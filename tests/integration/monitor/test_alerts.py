@@ -15,7 +15,7 @@ from schemas.codec import EncodedRecord
 from schemas.envelope import event_id
 from schemas.runs import RunCompleted, RunFailed, RunStarted
 from tests.integration.monitor.parts import Monitor, Taps
-from tests.support.monitor_events import quality_failed, quality_passed, run_event
+from tests.support.monitor_events import degraded, quality_failed, quality_passed, recovered, run_event
 from tests.support.polling import eventually
 
 
@@ -77,6 +77,21 @@ async def test_a_failed_run_is_critical_until_the_deployment_completes(
         ("critical", completed.id),
     ]
     assert alerts[0].data["annotations"]["message"] == "ValueError: no rows"
+
+
+async def test_a_check_that_fails_is_a_warning_until_it_passes_again(
+    running: Monitor, taps: Taps, dataset: str
+) -> None:
+    failing, passing = degraded(dataset, "write"), recovered(dataset, "write")
+    await taps.publish(failing, degraded(dataset, "read"), recovered(dataset, "read"), passing)
+    alerts = await taps.until_alerts(2, service=dataset, check="write")
+    assert [(alert.data["rule"], alert.data["severity"], alert.causationid) for alert in alerts] == [
+        ("resource-unavailable", "warning", failing.id),
+        ("resource-unavailable", "warning", passing.id),
+    ]
+    assert kinds(alerts) == ["firing", "resolved"]
+    assert alerts[0].data["annotations"]["reason"] == "no answer within 5 s"
+    assert len(await taps.until_alerts(2, service=dataset, check="read")) == 2
 
 
 async def test_flows_have_counts_success_and_quantiles_of_their_runs(
@@ -192,3 +207,5 @@ async def test_metrics_count_events_open_alerts_durations_and_lag(running: Monit
 async def test_openapi_names_every_list(running: Monitor) -> None:
     paths = (await running.get("/openapi.json")).json()["paths"]
     assert {"/v1/alerts", "/v1/flows", "/v1/runs", "/livez", "/readyz", "/metrics"} <= set(paths)
+    assert {"/v1/runs/histogram", "/v1/summary", "/v1/services", "/v1/topics", "/v1/datasets"} <= set(paths)
+    assert {"/v1/rules", "/v1/rules/{name}", "/v1/thresholds", "/v1/thresholds/{rule}/{name}"} <= set(paths)

@@ -21,7 +21,7 @@ from tests.support.polling import eventually
 
 @pytest.fixture(autouse=True)
 async def _ready(running: Monitor) -> None:
-    await running.ready()
+    await running.caught_up()
 
 
 async def entry(running: Monitor, kind: str, key: str, wanted: str) -> dict[str, Any]:
@@ -258,6 +258,6 @@ async def test_an_event_from_the_far_future_is_buried_and_silences_nothing(
 async def test_many_measurements_do_not_hold_up_an_alert(running: Monitor, dataset: str, kafka_bootstrap: str) -> None:
     async with Publisher(kafka_bootstrap, "tests") as publisher:
         taps = Taps(kafka_bootstrap, publisher)
-        await publisher.publish_many(measured(dataset, names.TOPIC_LAG, n, group="g") for n in range(2000))
+        await publisher.publish_many(measured(dataset, names.TOPIC_LAG, n, group="g") for n in range(500))
         await taps.publish(quality_failed(dataset))
         await taps.until_alerts(1, within_s=10, dataset=dataset)

@@ -61,7 +61,7 @@ class Job:
 
 @pytest.fixture(autouse=True)
 async def _ready(running: Monitor) -> None:
-    await running.ready()
+    await running.caught_up()
 
 
 @pytest.fixture

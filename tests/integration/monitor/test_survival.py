@@ -60,7 +60,7 @@ async def test_what_was_stored_and_not_published_is_published_once_and_replayed_
         assert alert.id == event_id("firing", alert.data["episode"])
         await taps.publish(quality_failed(f"{dataset}-last"))
         await taps.until_alerts(1, dataset=f"{dataset}-last")
-        await eventually(lambda: _lag(second), until=lambda lag: lag == 0)
+        await eventually(second.lag, until=lambda lag: lag == 0)
         assert len(await taps.alerts(dataset=dataset)) == 3
         assert len(await taps.alerts(dataset=lost)) == 1
 
@@ -171,9 +171,3 @@ async def _store_unpublished(database_url: str, dataset: str) -> None:
             )
         )
     await engine.dispose()
-
-
-async def _lag(running: object) -> float:
-    text = (await running.get("/metrics")).text  # type: ignore[attr-defined]
-    lines = [line for line in text.splitlines() if line.startswith("datalab_monitor_lag_records{")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0

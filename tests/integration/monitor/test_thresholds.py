@@ -29,7 +29,7 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture(autouse=True)
 async def _defaults(running: Monitor) -> AsyncIterator[None]:
-    await running.ready()
+    await running.caught_up()
     yield
     for path in (DURATION, RATIO, FAILURES, LASTING):
         assert (await running.send("DELETE", path)).status_code == 200
