@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture lock bench-start clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture lock bench-start bench-starts clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ architecture: setup ## Directions of imports
 
 lock: setup ## Resolve requirements.in anew, with hashes
 	@$(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.lock
+
+bench-starts: setup ## Seconds from event to running flow and from file to Gold, beside the stock worker
+	@$(BIN)/python -m bench.starts
 
 bench-start: setup ## Seconds and memory of the lab's start
 	@$(BIN)/python -m bench.start

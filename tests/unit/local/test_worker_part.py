@@ -13,7 +13,7 @@ from datalab.local.parts.prefect import POOLS, PrefectWorker
 
 
 def command(pool: str = "etl-pool", **environ: str) -> Any:
-    lab: Any = SimpleNamespace(env=environ, layout=SimpleNamespace(log=lambda name: Path(name)))
+    lab: Any = SimpleNamespace(env=environ, layout=SimpleNamespace(log=Path))
     return PrefectWorker("etl-worker", pool).command(lab)
 
 
