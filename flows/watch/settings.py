@@ -1,0 +1,28 @@
+"""Where the services are that are watched. An empty address means that this lab has no such service."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import field_validator
+
+from flows.config import FlowSettings
+
+
+class WatchSettings(FlowSettings):
+    """The environment of the flows, and the addresses of our own services."""
+
+    ingest_url: str = "http://127.0.0.1:8081"
+    bridge_url: str = "http://127.0.0.1:8082"
+    monitor_url: str = "http://127.0.0.1:8083"
+    notifier_url: str = "http://127.0.0.1:8084"
+    dashboard_url: str = "http://127.0.0.1:8501"
+
+    @field_validator("ingest_url", "bridge_url", "monitor_url", "notifier_url", "dashboard_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+                raise ValueError("must be an address such as http://127.0.0.1:8081, or empty for no such service")
+        return value.rstrip("/")

@@ -1,0 +1,135 @@
+"""Health of the lake: what each table's newest version says, read from its log by deltalake, without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from flows.upkeep.errors import UpkeepError
+from flows.upkeep.inventory import lake_directory
+from flows.upkeep.usage_statistics import small_files
+from flows.watch.findings import Check, Measurement, Subject, one_line
+from schemas.metrics import TABLE_AGE, TABLE_FILES, TABLE_ROWS, TABLE_SIZE
+
+LAKE = "lake"
+ROOT = Subject(LAKE, "root")
+LAYERS = ("bronze", "silver", "gold", "quarantine")
+# A directory without a table may be a first write that is still going on.
+_FIRST_WRITE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class TableHealth:
+    """A table's newest version. `rows` is None if a file does not tell; of a table that fails only the check counts."""
+
+    name: str
+    check: Check
+    version: int = -1
+    updated: datetime | None = None
+    rows: int | None = None
+    files: int = 0
+    size_bytes: int = 0
+    small_files: int = 0
+
+    def age_s(self, now: datetime) -> float | None:
+        """Seconds since the newest version."""
+        return None if self.updated is None else max(0.0, (now - self.updated).total_seconds())
+
+    def measurements(self, now: datetime) -> list[Measurement]:
+        """What is known of it; nothing of a table that cannot be read."""
+        if self.check.reason is not None:
+            return []
+        figures = (
+            (TABLE_AGE, self.age_s(now), "s"),
+            (TABLE_ROWS, self.rows, "1"),
+            (TABLE_FILES, self.files, "1"),
+            (TABLE_SIZE, self.size_bytes, "By"),
+        )
+        return [Measurement(self.name, name, float(v), unit) for name, v, unit in figures if v is not None]
+
+
+@dataclass(frozen=True)
+class LakeHealth:
+    """Every table that is there. Without a `root` nothing can be said of the lake, for the reason in `unseen`."""
+
+    tables: tuple[TableHealth, ...] = ()
+    root: Check | None = None
+    unseen: str = ""
+
+    @property
+    def checks(self) -> list[Check]:
+        """The root's and those of all tables."""
+        return [*([self.root] if self.root else []), *(table.check for table in self.tables)]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every table was looked at."""
+        return self.root is not None and self.root.reason is None
+
+
+def look_at_lake(root: str, now: datetime) -> LakeHealth:
+    """Every directory of every layer; one that is no table, or cannot be read, fails its check."""
+    try:
+        directory = lake_directory(root)
+    except UpkeepError:
+        return LakeHealth(unseen=f"LAKE_ROOT={root} is not on a local disk, and only such a lake is looked at")
+    try:
+        folders = list(_folders(directory))
+    except OSError as error:
+        return LakeHealth(root=Check(ROOT, f"the lake cannot be read: {one_line(error)}"))
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="lake") as pool:
+        found = pool.map(lambda folder: _look(folder, now), folders)
+    return LakeHealth(tuple(health for health in found if health is not None), Check(ROOT))
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(f"{root} is no directory")
+    for layer in LAYERS:
+        if (root / layer).is_dir():
+            yield from sorted(f for f in (root / layer).iterdir() if f.is_dir() and not f.name.startswith(("_", ".")))
+
+
+def _look(folder: Path, now: datetime) -> TableHealth | None:
+    """One directory; None for one that may yet become a table, or has just gone."""
+    name = f"{folder.parent.name}/{folder.name}"
+    try:
+        if not any(path.suffix in {".json", ".parquet"} for path in (folder / "_delta_log").glob("*")):
+            if now - _last_change(folder) < _FIRST_WRITE:
+                return None
+            return TableHealth(name, Check(Subject(LAKE, name), "the directory holds no Delta table"))
+        return _read(name, folder)
+    except Exception as error:  # whatever deltalake raises, the table cannot be read
+        if not folder.is_dir():
+            return None
+        first = str(error).strip().partition("\n")[0]
+        reason = f"the table cannot be read: {type(error).__name__}: {first}"
+        return TableHealth(name, Check(Subject(LAKE, name), one_line(reason)))
+
+
+def _read(name: str, folder: Path) -> TableHealth:
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(folder))
+    actions = table.get_add_actions()
+    paths, sizes, rows = (actions.column(c).to_pylist() for c in ("path", "size_bytes", "num_records"))
+    [newest] = table.history(1) or [{}]
+    written = newest.get("timestamp")
+    return TableHealth(
+        name,
+        Check(Subject(LAKE, name)),
+        version=table.version(),
+        updated=None if written is None else datetime.fromtimestamp(written / 1000, UTC),
+        rows=None if None in rows else sum(rows),
+        files=len(sizes),
+        size_bytes=sum(sizes),
+        small_files=small_files(zip(paths, sizes, strict=True)),
+    )
+
+
+def _last_change(folder: Path) -> datetime:
+    newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    return datetime.fromtimestamp(newest, UTC)

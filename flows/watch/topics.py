@@ -1,0 +1,52 @@
+"""Health of the topics: whether each of the lab's exists with its partitions, what it holds, who lags behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datalab.bus.inspection import BusView, TopicView, inspect_bus
+from flows.watch.findings import Check, Measurement, Subject
+from flows.watch.services import KAFKA
+from schemas.catalog import TopicSpec, topics
+from schemas.metrics import TOPIC_LAG, TOPIC_RECORDS
+
+# One check more than there are topics: whether they could be looked at at all.
+TOPICS = Subject(KAFKA, "topics")
+
+
+@dataclass(frozen=True)
+class TopicsHealth:
+    """The bus as it was seen; None if it could not be, which `checks` then says."""
+
+    view: BusView | None
+    checks: tuple[Check, ...]
+
+    def measurements(self) -> list[Measurement]:
+        """Records of each topic, lag of each group on each of its topics."""
+        if self.view is None:
+            return []
+        return [
+            *(Measurement(topic.name, TOPIC_RECORDS, topic.records, "1") for topic in self.view.topics.values()),
+            *(Measurement(lag.topic, TOPIC_LAG, lag.lag, "1", lag.group) for lag in self.view.groups),
+        ]
+
+
+async def look_at_topics(bootstrap: str, *, deadline_s: float) -> TopicsHealth:
+    """All topics and groups; a broker that is away is a check that fails."""
+    try:
+        view = await inspect_bus(bootstrap, deadline_s=deadline_s)
+    except (ConnectionError, TimeoutError) as error:
+        return TopicsHealth(None, (Check(TOPICS, str(error)),))
+    return TopicsHealth(view, (Check(TOPICS), *(judge(spec, view.topics.get(spec.name)) for spec in topics())))
+
+
+def judge(spec: TopicSpec, seen: TopicView | None) -> Check:
+    """A topic against what `schemas/topics.yaml` says of it. More partitions than it says are no fault."""
+    subject = Subject(KAFKA, f"topic {spec.name}")
+    if seen is None:
+        return Check(subject, "the topic does not exist; `datalab up` creates what is missing")
+    if seen.leaderless:
+        return Check(subject, f"no leader for partition {', '.join(map(str, seen.leaderless))}")
+    if seen.size < spec.partitions:
+        return Check(subject, f"has {seen.size} of {spec.partitions} partitions; `datalab up` adds what is missing")
+    return Check(subject)
