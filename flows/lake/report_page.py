@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -31,18 +30,23 @@ _FATES = {
 }
 
 
-@dataclass(frozen=True)
 class RunReport:
     """What one ingestion came to. `books` is None for a file that the gate refused; `tables` maps locations to
-    versions, `groups` Gold tables to the groups that were recomputed."""
+    versions, `groups` Gold tables to the groups that were recomputed. Not a dataclass: Prefect would walk through all
+    of it, and takes the dataset's `keys` for those of a mapping."""
 
-    dataset: Dataset
-    staged: StagedFile
-    gate: GateResult
-    books: Books | None
-    tables: Mapping[str, int]
-    groups: Mapping[str, int]
-    run_id: str | None = None
+    def __init__(
+        self,
+        dataset: Dataset,
+        staged: StagedFile,
+        gate: GateResult,
+        books: Books | None,
+        tables: Mapping[str, int],
+        groups: Mapping[str, int],
+        run_id: str | None = None,
+    ) -> None:
+        self.dataset, self.staged, self.gate, self.books = dataset, staged, gate, books
+        self.tables, self.groups, self.run_id = tables, groups, run_id
 
     @property
     def verdict(self) -> tuple[Tone, str]:
