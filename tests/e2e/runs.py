@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
 
+from datalab.bus.topics import ensure_topics
 from datalab.runtime.settings import PROJECT_ROOT
+from schemas.catalog import TopicSpec
 from tests.e2e.conftest import Lab
 
 T = TypeVar("T")
@@ -82,3 +86,11 @@ def messages(lab: Lab, channel: str, contains: str) -> list[dict[str, Any]]:
     """Messages in the inbox that mention this."""
     answer = get(f"{lab.addresses.inbox}/api/messages", channel=channel, contains=contains)
     return answer["messages"]  # type: ignore[no-any-return]
+
+
+def user_topic(lab: Lab) -> str:
+    """A new, empty topic, as a user would make one; returns its name."""
+    name = f"lab.events.test-{uuid.uuid4().hex[:8]}"
+    spec = TopicSpec(name=name, owner="test", key="none", description="of a test", partitions=1, retention_hours=1)
+    asyncio.run(ensure_topics(lab.addresses.kafka, [spec]))
+    return name

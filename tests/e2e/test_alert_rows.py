@@ -16,7 +16,7 @@ import pytest
 
 from datalab.local.demo.samples import drop, real_prices
 from tests.e2e.conftest import Lab
-from tests.e2e.runs import ended, get, messages, trigger, wait_for
+from tests.e2e.runs import ended, get, messages, trigger, user_topic, wait_for
 
 CHANNELS = ("email", "slack", "teams", "webhook")
 ETL = "medallion-etl/medallion-etl-daily"
@@ -77,7 +77,7 @@ def two_seconds_for_the_pipeline(lab: Lab) -> Iterator[None]:
 def test_a_flow_beyond_its_limit_is_a_warning_while_it_still_runs(lab: Lab) -> None:
     # An empty topic keeps the pipeline waiting for as long as it is told to.
     run_id = trigger(
-        lab, "kafka-pipeline", topico_entrada="lab.s3-notifications", topico_saida="lab.events.copies", espera_s=20
+        lab, "kafka-pipeline", topico_entrada="lab.s3-notifications", topico_saida=user_topic(lab), espera_s=20
     )
 
     firing = alert(lab, "flow-duration", "firing", run_id=run_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,9 @@ import pytest
 from deltalake import DeltaTable
 
 from datalab.bus.reader import read_records
-from datalab.bus.topics import ensure_topics
 from datalab.local.demo.run import GOOD, demonstrate
-from schemas.catalog import TopicSpec
 from tests.e2e.conftest import Lab
-from tests.e2e.runs import artifacts, completed, get, post, trigger, wait_for
+from tests.e2e.runs import artifacts, completed, get, post, trigger, user_topic, wait_for
 
 EVENTOS = [
     {"regiao": "sul", "data": "2026-03-01", "valor": 10.5},
@@ -44,6 +42,15 @@ def events(lab: Lab, topic: str) -> list[dict[str, Any]]:
     """Every event of a topic so far."""
     printed = lab.must("events", "tail", "--topic", topic, "--from", "beginning", "--no-follow", "--json")
     return [json.loads(line)["event"] for line in printed.splitlines()]
+
+
+def records(lab: Lab, topic: str) -> int:
+    """How many records a topic holds."""
+
+    async def count() -> int:
+        return len([record async for record in read_records(lab.addresses.kafka, [topic])])
+
+    return asyncio.run(count())
 
 
 @pytest.mark.timeout(200)
@@ -114,16 +121,14 @@ def test_maintenance_backs_up_what_is_critical_before_it_cleans(lab: Lab) -> Non
 
 
 @pytest.mark.timeout(200)
-async def test_the_kafka_pipeline_copies_each_message_once(lab: Lab) -> None:
-    kafka, output = lab.addresses.kafka, f"lab.events.copies-{uuid.uuid4().hex[:8]}"
-    spec = {"owner": "test", "key": "none", "description": "copies", "partitions": 1, "retention_hours": 1}
-    await ensure_topics(kafka, [TopicSpec(name=output, **spec)])
-    waiting = len([record async for record in read_records(kafka, ["lab.files"])])
+def test_the_kafka_pipeline_copies_each_message_once(lab: Lab) -> None:
+    output = user_topic(lab)
+    waiting = records(lab, "lab.files")
     assert waiting > 0
     arguments = {"topico_entrada": "lab.files", "topico_saida": output, "limite": 1000, "espera_s": 3}
     for _ in ("all of them", "none is left"):
         completed(lab, trigger(lab, "kafka-pipeline", **arguments))
-        assert len([record async for record in read_records(kafka, [output])]) == waiting
+        assert records(lab, output) == waiting
 
 
 @pytest.mark.timeout(200)
