@@ -62,11 +62,17 @@ def bench_lab(home: Path) -> Iterator[BenchLab]:
     environment = {**os.environ, "DATALAB_HOME": str(home / "lab"), "DATALAB_CONFIG_DIR": str(config)}
     environment.pop("DATALAB_WORKER_TYPE", None)
     try:
-        _datalab(environment, "up", "--detach", "--parts", _PARTS)
-        status = json.loads(_datalab(environment, "status", "--json"))
-        worker = next(part["pid"] for part in status["parts"] if part["name"] == "etl-worker")
+        up = subprocess.Popen(
+            [sys.executable, "-m", "datalab.cli.main", "up", "--detach", "--parts", _PARTS],
+            env=environment, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        # The bridge is ready only once the deployments of its rules are there.
+        until(lambda: "pid" in _part(environment, "prefect", "ready"), 120, "Prefect", every_s=1)
         addresses = lab_addresses(environment)
         _register(addresses)
+        if up.wait():
+            sys.exit("the lab did not come up")
+        worker = _part(environment, "etl-worker", "ready")["pid"]
         with _stock_worker(worker, home / "stock-worker.log"):
             yield BenchLab(addresses, note, worker)
     finally:
@@ -130,6 +136,14 @@ def _stock_worker(warm_worker: int, log: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+def _part(environment: Mapping[str, str], name: str, state: str) -> dict[str, Any]:
+    """What the status says of a part that is in that state; else nothing."""
+    command = [sys.executable, "-m", "datalab.cli.main", "status", "--json"]
+    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
+    parts = json.loads(done.stdout or "{}").get("parts", [])
+    return next((part for part in parts if part["name"] == name and part["state"] == state), {})
 
 
 def _datalab(environment: Mapping[str, str], *arguments: str) -> str:
