@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from datalab.bus.reader import read_records
 from datalab.local.demo.run import GOOD, demonstrate
+from datalab.local.demo.samples import SYMBOLS
 from tests.e2e.conftest import Lab
 from tests.e2e.runs import artifacts, completed, get, post, trigger, user_topic, wait_for
 
@@ -26,9 +27,9 @@ EVENTOS = [
 
 
 @pytest.fixture(scope="module")
-async def stocks(lab: Lab) -> None:
+def stocks(lab: Lab) -> None:
     """The lake holds the real prices, and the champion was trained on them."""
-    proof = await demonstrate(lab.addresses, lambda _: None, acts=[GOOD], patience_s=120)
+    proof = asyncio.run(demonstrate(lab.addresses, lambda _: None, acts=[GOOD], patience_s=120))
     assert proof.proved, proof.as_dict()
 
 
@@ -92,18 +93,29 @@ def test_monitoring_measures_topics_tables_and_services(lab: Lab) -> None:
 
 @pytest.mark.timeout(200)
 @pytest.mark.usefixtures("stocks")
-def test_training_keeps_every_model_and_moves_the_champion_only_for_a_better_one(lab: Lab) -> None:
-    alias = f"{lab.addresses.mlflow}/api/2.0/mlflow/registered-models/alias"
-    before = get(alias, name="stocks-return", alias="champion")["model_version"]
+def test_training_keeps_every_model_and_the_same_data_makes_no_new_one(lab: Lab) -> None:
+    mlflow = f"{lab.addresses.mlflow}/api/2.0/mlflow"
+
+    def champion() -> str:
+        answer = get(f"{mlflow}/registered-models/alias", name="stocks-return", alias="champion")
+        return str(answer["model_version"]["version"])
+
+    before = champion()
     run = completed(lab, trigger(lab, "mlops-training-weekly"), within_s=180)
-    after = get(alias, name="stocks-return", alias="champion")["model_version"]
-    assert after["version"] == before["version"], "the same data cannot make a better model"
+    assert champion() == before
     own = [e for e in events(lab, "lab.models") if e["data"]["name"] == "stocks-return"]
-    rejected = [e for e in own if e["type"] == "lab.model.rejected.v1"]
-    assert rejected[-1]["data"]["reason"]
-    [promoted] = [e for e in own if e["type"] == "lab.model.promoted.v1"]
-    assert promoted["data"]["version"] == before["version"]
-    assert any("baseline" in artifact["data"] for artifact in artifacts(lab, run["id"]))
+    for type_ in ("lab.model.registered.v1", "lab.model.promoted.v1"):
+        assert [e["data"]["version"] for e in own if e["type"] == type_] == [before]
+    scored = {
+        e["data"]["entity"] for e in own if e["type"].startswith("lab.score.") and e["data"]["run_id"] == run["id"]
+    }
+    assert scored == set(SYMBOLS)
+    assert artifacts(lab, run["id"])
+
+    experiment = get(f"{mlflow}/experiments/get-by-name", experiment_name="stocks-return")["experiment"]
+    trained = post(f"{mlflow}/runs/search", {"experiment_ids": [experiment["experiment_id"]]})["runs"]
+    measured = [r for r in trained if {"test_rmse", "test_mae"} <= {m["key"] for m in r["data"].get("metrics", [])}]
+    assert len(measured) >= 5  # four algorithms and the baseline
 
 
 @pytest.mark.timeout(280)
