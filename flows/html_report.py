@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from warnings import catch_warnings, filterwarnings
 
 from markupsafe import Markup, escape
 
@@ -87,7 +88,8 @@ def svg(figure: Figure, *, label: str) -> Markup:
 
     drawn = io.StringIO()
     # Text stays text (it can be selected and costs little); no date and fixed ids keep reports comparable.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "text.parse_math": False}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "text.parse_math": False}), catch_warnings():
+        filterwarnings("ignore", message="Glyph .* missing")  # the browser has the fonts that count
         figure.savefig(drawn, format="svg", metadata={"Date": None}, transparent=True)
     inline = _GROUP_IDS.sub("<g", drawn.getvalue()[drawn.getvalue().index("<svg") :])
     return Markup('<figure role="img" aria-label="{}">{}</figure>').format(label, Markup(inline))  # noqa: S704 - matplotlib escapes what it draws

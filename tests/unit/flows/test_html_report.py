@@ -15,7 +15,7 @@ from datalab.runtime.settings import PROJECT_ROOT
 from flows import charts, html_report
 from flows.html_report import Section, badge, cards, code, page, save, svg, table
 
-EVIL = '<script>alert("1")</script> $a_{b & ação\' {{ 7*7 }}'
+EVIL = '<script>alert("1")</script> 🎉 $a_{b & ação\' {{ 7*7 }}'
 
 
 class _Tags(HTMLParser):
@@ -45,6 +45,7 @@ def _evil_page() -> str:
     return page(EVIL, [section], kind=EVIL, verdict=("good", EVIL), lead=EVIL, facts={EVIL: EVIL})
 
 
+@pytest.mark.filterwarnings("error")
 def test_whatever_a_text_holds_it_stays_text() -> None:
     tags = _Tags(_evil_page())
     assert "script" not in tags.names
