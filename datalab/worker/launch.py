@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _TRIES = 3
 
 
+class UnwantedError(RuntimeError):
+    """The run was cancelled while it waited for its process."""
+
+
 @dataclass(frozen=True)
 class Launched:
     """A started process, its output, and what must be released when it has ended."""
@@ -62,9 +66,18 @@ class Launcher:
         await self._warm.warm_up()
 
     async def launch(
-        self, flow_run: FlowRun, configuration: WarmJobConfiguration, *, hooks: str | None = None, message: str = ""
+        self,
+        flow_run: FlowRun,
+        configuration: WarmJobConfiguration,
+        *,
+        hooks: str | None = None,
+        message: str = "",
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Launched:
-        """Start the run, or its hooks for a state; raises StartError or ColdError with the reason."""
+        """Start the run, or its hooks for a state; raises StartError or ColdError with the reason.
+
+        `wanted` is asked at the last moment, after the wait for a zygote; raises UnwantedError if it says no.
+        """
         placement = configuration.placement(self._environment)
         with ExitStack() as resources:
             output = RunOutput()
@@ -83,7 +96,7 @@ class Launcher:
                 hooks=hooks,
                 message=message,
             )
-            started = await self._start(job, placement, flow_run, output)
+            started = await self._start(job, placement, flow_run, output, wanted)
             return Launched(started, output, resources.pop_all())
 
     async def run_hooks(self, flow_run: FlowRun, configuration: WarmJobConfiguration, state: str, message: str) -> None:
@@ -99,11 +112,15 @@ class Launcher:
                 for line in launched.output.new_lines(at_end=True):
                     self._say(f"[{flow_run.name}, hooks] {line}")
 
-    async def _start(self, job: Job, placement: Placement, flow_run: FlowRun, output: RunOutput) -> Started:
+    async def _start(
+        self, job: Job, placement: Placement, flow_run: FlowRun, output: RunOutput, wanted: Callable[[], bool]
+    ) -> Started:
         if self._fork and placement.cold:
             self._say(f"run {flow_run.name} starts in a new interpreter: {placement.cold}")
         for last in (False,) * (_TRIES - 1) + (True,):
             parent = await self._parent(job)
+            if not wanted():
+                raise UnwantedError
             try:
                 return await parent.launch(replace(job, environment=self._controlled(job, flow_run)), output.descriptor)
             except StartError:

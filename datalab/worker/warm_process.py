@@ -25,7 +25,7 @@ from datalab.worker.claiming import ClaimingWorker
 from datalab.worker.configuration import WarmJobConfiguration, WarmVariables
 from datalab.worker.endings import Endings
 from datalab.worker.identity import claim, infrastructure_id, local_pid
-from datalab.worker.launch import Launcher
+from datalab.worker.launch import Launcher, UnwantedError
 from datalab.worker.protocol import Ended
 from datalab.worker.settings import WORKER_TYPE, WorkerSettings
 from datalab.worker.usage import adopt_orphans
@@ -145,6 +145,10 @@ class WarmProcessWorker(ClaimingWorker[WarmJobConfiguration, WarmVariables, Warm
         finally:
             self._cancelled_early.discard(flow_run.id)
 
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """As Prefect's, but the run does not wait for it."""
+        self._spawn(super()._give_worker_labels_to_flow_run(flow_run_id))
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -153,10 +157,13 @@ class WarmProcessWorker(ClaimingWorker[WarmJobConfiguration, WarmVariables, Warm
     ) -> WarmProcessResult:
         """Start the run's process and return when it has ended and its end is reported."""
         status = task_status or anyio.TASK_STATUS_IGNORED
-        if flow_run.id in self._cancelled_early:
+        try:
+            launched = await self._launcher.launch(
+                flow_run, configuration, wanted=lambda: flow_run.id not in self._cancelled_early
+            )
+        except UnwantedError:
             status.started(None)
             return WarmProcessResult(status_code=0, identifier="never started")
-        launched = await self._launcher.launch(flow_run, configuration)
         with launched.resources:
             limits = Limits.of(configuration.memory_limit_mib, configuration.time_limit_s, configuration.grace_s)
             attempt = Attempt(
