@@ -93,7 +93,8 @@ def _maintain_table(job: Job, table: LakeTable, outcome: TableOutcome) -> None:
     if table.dataset.critical:
         _back_up(job, table, outcome, "critical")
     admitted = _plan_purge(job, table, outcome)
-    outcome.doomed = _with_spark(job, outcome, "vacuum", lambda: tasks.preview_vacuum(job, table))
+    if job.limits.dry_run or not table.dataset.critical:  # for the others there is a backup, whatever VACUUM deletes
+        outcome.doomed = _with_spark(job, outcome, "vacuum", lambda: tasks.preview_vacuum(job, table))
     if not table.dataset.critical and (admitted or outcome.doomed):
         _back_up(job, table, outcome, "before deleting")
     if job.limits.dry_run or "backup" in outcome.problems:

@@ -72,8 +72,9 @@ def chosen_tables(
 def unknown_tables(root: Path, datasets: Iterable[Dataset], lake: Lake) -> list[str]:
     """Tables in the lake that belong to no dataset, so that nobody looks after them."""
     known = {table.path for dataset in datasets for table in _possible(lake, dataset)}
-    found = (log.parent for log in root.glob("*/*/_delta_log") if not log.parent.parent.name.startswith(("_", ".")))
-    return sorted(str(path.relative_to(root)) for path in found if path not in known)
+    found = (log.parent.relative_to(root) for log in root.glob("*/*/_delta_log"))
+    own = (path for path in found if not any(part.startswith(("_", ".")) for part in path.parts))
+    return sorted(str(path) for path in own if root / path not in known)
 
 
 def _possible(lake: Lake, dataset: Dataset) -> list[LakeTable]:

@@ -135,6 +135,7 @@ def file_count(path: Path) -> int:
     return len(DeltaTable(str(path)).file_uris())
 
 
+@pytest.mark.timeout(400)  # the parts of the lab start in it
 async def test_backed_up_purged_merged_vacuumed_audited_and_reported(lab: Lab, kafka_bootstrap: str) -> None:
     started = datetime.now(UTC)
     before, versions = lab.lake.content(), {table: lab.lake.version(table) for table in TABLES}
@@ -170,9 +171,13 @@ async def test_backed_up_purged_merged_vacuumed_audited_and_reported(lab: Lab, k
     assert link.key == "maintenance-report"
     await events_are_complete(kafka_bootstrap, lab, started)
 
-    again = maintenance_pipeline()
+
+def test_the_next_run_finds_nothing_more_to_do_and_tells_the_growth(lab: Lab) -> None:
+    lab.keep_silver_since(date(2001, 1, 1))
+    assert maintenance_pipeline(tables=["silver/stocks"])["rows_purged"] == {"silver/stocks": OLD}
+    again = maintenance_pipeline(tables=["silver/stocks"], keep_backups=1)
     assert (again["rows_purged"], again["files_vacuumed"]) == ({}, {})
-    assert [len(lab.backups(table)) for table in TABLES] == [2] * 5
+    assert [str(path) for path in lab.backups("silver/stocks")] == [again["backups"]["silver/stocks"]]
     assert "+0" in report_of(again)
 
 
