@@ -85,17 +85,18 @@ class JumpingPrice:
         """The whole story; one that is not complete says what is missing."""
         teller = self.teller
         with teller.until_missing():
-            arrived, _ = await file_to_run(teller, target)
+            arrived, loading = await file_to_run(teller, target)
             gold = await tables(teller, arrived)
             run_id = await teller.run_of(gold.event.id, TRAINING)
             unusual = await teller.event("lab.score.unusual.v1", run_id)
             data = unusual.event.data
             score = f"{data['score']:.1f}"
             teller.hop("scored", "champion", f"{data['name']} v{data['version']}",
-                       f"{data['entity']} {data['period']}: observed {data['observed']:+.1%}, "
-                       f"expected {data['predicted']:+.1%}, score {score}")  # fmt: skip
+                       f"{data['entity']} {data['period']}: changed by {data['observed']:.1f} %, "
+                       f"expected {data['predicted']:.1f} %, score {score}")  # fmt: skip
             await alert(teller, arrived, "unusual-value", "warning", mentions=score)
             await teller.event("lab.run.completed.v1", run_id)
+            await teller.event("lab.run.completed.v1", loading)
             scored = await scores(teller, run_id)
             found = [s.event.data["entity"] for s in scored if s.event.type == "lab.score.unusual.v1"]
             teller.claim("symbols found unusual", [JUMPING_SYMBOL], found)
