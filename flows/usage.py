@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 SOURCE = "/flows/usage"
 
 
-def report_usage(flow: Flow[Any, Any], run: FlowRun, _state: State[Any]) -> None:
-    """The hook: publish both figures, acknowledged, under ids that follow from the run."""
+def report_usage(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook, called by Prefect with arguments of these names: publish both figures, acknowledged, under ids that
+    follow from the run. `state`, the run's last, does not matter here."""
     from prefect import get_run_logger
 
     from datalab.bus.publisher import SyncPublisher
 
     try:
         with SyncPublisher(FlowSettings().kafka_bootstrap_servers, "flows.usage") as publisher:
-            for event in usage_events(str(run.id), flow.name, run.tags):
+            for event in usage_events(str(flow_run.id), flow.name, flow_run.tags):
                 publisher.publish(event)
     except Exception as error:  # a run that did its work must not fail for want of a measurement
         get_run_logger().warning("the run's CPU and memory were not reported: %s", error)
@@ -59,8 +60,5 @@ def peak_memory_bytes() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
-HOOKS: dict[str, Any] = {
-    "on_completion": [report_usage],
-    "on_failure": [report_usage],
-    "on_cancellation": [report_usage],
-}
+# Not on cancellation: that hook may be called by the worker, whose figures are not the run's.
+HOOKS: dict[str, Any] = {"on_completion": [report_usage], "on_failure": [report_usage]}
