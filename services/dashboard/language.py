@@ -53,11 +53,11 @@ class Phrases:
         return self.number(value, len(whole.partition(".")[2])) if "e" not in whole else whole
 
     def percent(self, share: float | None) -> str:
-        """Of a share from 0 to 1; only all is 100 %."""
+        """Of a share of 1, which several processors may exceed; only all is 100 %."""
         if share is None:
             return NOTHING
         digits = 0 if share in {0.0, 1.0} else 1
-        shown = min(share * 100, 99.9) if share < 1.0 else 100.0
+        shown = min(share * 100, 99.9) if share < 1.0 else share * 100
         return f"{self.number(shown, digits)} %"
 
     def span(self, seconds: float | None) -> str:

@@ -10,17 +10,17 @@ from typing import Any
 import streamlit as st
 
 from services.dashboard.answers.monitor import Flow, Flows, Run, Runs
-from services.dashboard.client import Rest
+from services.dashboard.client import RefusedError, Rest, ServiceAwayError
 from services.dashboard.pages.site import Site, show_away
 from services.dashboard.pages.tables import Column, numbers, table
-from services.dashboard.safe import one_line
+from services.dashboard.safe import code, one_line
 from services.dashboard.views.flow_names import FlowKey
-from services.dashboard.views.history import PERIODS, STATES, Filters, Question, ask, to_csv
+from services.dashboard.views.history import PERIODS, STATES, Export, Filters, Question, ask, to_csv
 from services.dashboard.views.tones import tone
 
 _SIZES = (25, 50, 100, 250)
 _EXPORT_PAGE = 500
-_STATE = "history-question"
+_STATE, _FILE = "history-question", "history-file"
 
 
 def show(site: Site) -> None:
@@ -40,15 +40,39 @@ def show(site: Site) -> None:
     table(found.runs, columns(site), key="history", nothing=site.words("history.none"))
     with st.container(horizontal=True, vertical_alignment="center"):
         _turn(site, question, found.next_page_token)
-        st.download_button(
-            site.words("history.export"),
-            data=partial(export, site, question.wanted),
-            file_name=f"runs-{site.now():%Y%m%dT%H%M%SZ}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-            key="history-export",
-        )
+        st.button(site.words("history.export"), icon=":material/table:", on_click=_prepare, args=(site, question))
+        _offer(site, question)
+
+
+def _prepare(site: Site, question: Question) -> None:
+    """Make the file now, in full, so that what the browser is then offered can no longer fail."""
+    try:
+        made: bytes | str = export(site, question.wanted)
+    except ServiceAwayError as error:
+        made = error.reason
+    except RefusedError as error:
+        made = error.detail
+    st.session_state[_FILE] = Export(question, made, f"runs-{site.now():%Y%m%dT%H%M%SZ}.csv")
+
+
+def _offer(site: Site, question: Question) -> None:
+    """The file, as long as the filters are those that it was made with; or why there is none."""
+    made = st.session_state.get(_FILE)
+    if not isinstance(made, Export) or made.question is not question:
+        return
+    if isinstance(made.content, str):
+        st.warning(site.words("away", service=code("monitor"), reason=code(made.content)), icon=":material/cloud_off:")
+        return
+    st.download_button(
+        site.words("history.download", name=made.name),
+        data=made.content,
+        file_name=made.name,
+        mime="text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary",
+        key="history-download",
+    )
 
 
 def _filters(site: Site, flows: Sequence[Flow]) -> Filters:

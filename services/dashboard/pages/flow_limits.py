@@ -17,6 +17,11 @@ from services.dashboard.views.limits import change, override_keys, problems
 
 _NOTES = "limits-notes"
 _NUMBER = "%.10g"
+_LOOKS = {
+    "success": (st.success, ":material/check_circle:"),
+    "warning": (st.warning, ":material/sync_problem:"),
+    "error": (st.error, ":material/error:"),
+}
 
 
 def show(site: Site) -> None:
@@ -42,7 +47,7 @@ def _rule(site: Site, rule: Rule) -> None:
     about, switch = st.columns([5, 1], vertical_alignment="center")
     about.markdown(f"**{plain(words.name('rule', rule.rule))}** · {plain(words.name('severity', rule.severity))}")
     switch.toggle(words("limits.enabled"), value=rule.enabled, key=key, on_change=_switch, args=(site, rule.rule, key))
-    _show_notes(key)
+    _show_notes(rule.rule)
 
 
 def _limit(site: Site, threshold: Threshold, keys: Sequence[str]) -> None:
@@ -90,7 +95,7 @@ def _save(site: Site, threshold: Threshold, keys: Sequence[str], stem: str) -> N
 
 def _switch(site: Site, rule: str, key: str) -> None:
     enabled = bool(st.session_state[key])
-    if not _send(site, f"/v1/rules/{segment(rule)}", Rule, {"enabled": enabled}, key):
+    if not _send(site, f"/v1/rules/{segment(rule)}", Rule, {"enabled": enabled}, rule):
         st.session_state[key] = not enabled
 
 
@@ -117,12 +122,13 @@ def _send(
                 for field, reason in problems(error).items()
             ]
     else:
-        st.toast(words("limits.saved"), icon=":material/check_circle:")
-        return True
+        notes = [("success", words("limits.saved"))]
     st.session_state.setdefault(_NOTES, {})[place] = notes
-    return False
+    return notes[0][0] == "success"
 
 
 def _show_notes(place: str) -> None:
+    """What came of the last change here, once. Not from the callback: what that draws has no place on the page."""
     for kind, text in st.session_state.get(_NOTES, {}).pop(place, ()):
-        (st.warning if kind == "warning" else st.error)(text, icon=":material/error:")
+        show_note, icon = _LOOKS[kind]
+        show_note(text, icon=icon)

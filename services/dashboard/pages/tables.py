@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import streamlit as st
 
+from services.dashboard.language import NOTHING
 from services.dashboard.views.tones import Tone
 
 Row = TypeVar("Row")
@@ -44,7 +45,7 @@ def table(rows: Sequence[Row], columns: Sequence[Column[Row]], *, key: str, noth
     import pandas as pd
 
     frame = pd.DataFrame({column.label: [column.value(row) for row in rows] for column in columns})
-    styler = frame.style.format({c.label: c.form for c in columns if c.form}, na_rep="–")
+    styler = frame.style.format({c.label: c.form for c in columns if c.form}, na_rep=NOTHING)
     for column in columns:
         if column.tone:
             colours = [_css(column.tone(row)) for row in rows]
@@ -54,6 +55,7 @@ def table(rows: Sequence[Row], columns: Sequence[Column[Row]], *, key: str, noth
         hide_index=True,
         column_config={c.label: _config(c) for c in columns},
         key=key,
+        placeholder=NOTHING,
         height="content" if len(rows) <= _SHOWN else _SHOWN * _ROW_PX,
     )
 

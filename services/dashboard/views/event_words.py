@@ -59,10 +59,10 @@ def _score(data: Mapping[str, Any], phrases: Phrases) -> str:
 
 
 def _metric(data: Mapping[str, Any], phrases: Phrases) -> str:
-    value = (
-        phrases.size(data["value"]) if data["unit"] == "By" else f"{phrases.number(data['value'], 2)} {data['unit']}"
-    )
-    return f"{data['of']} · {data['name']} = {value}"
+    value, unit = float(data["value"]), data["unit"]
+    known = {"By": phrases.size, "s": phrases.span, "1": phrases.amount}
+    text = known[unit](value) if unit in known else f"{phrases.amount(value)} {unit}"
+    return f"{data['of']} · {data['name']} = {text}"
 
 
 def _notification(data: Mapping[str, Any], phrases: Phrases) -> str:

@@ -46,6 +46,14 @@ class Question:
         return self.filters.size
 
 
+class Export(NamedTuple):
+    """The file made for a question, or in words why there is none."""
+
+    question: Question
+    content: bytes | str
+    name: str
+
+
 def ask(filters: Filters, now: datetime) -> Question:
     """The question that filters make, at its first page."""
     length = PERIODS[filters.period]

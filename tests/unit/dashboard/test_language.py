@@ -57,7 +57,8 @@ def test_numbers(value: float, digits: int, english: str, portuguese: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(0.0, "0 %"), (1.0, "100 %"), (0.9999, "99.9 %"), (0.5, "50.0 %"), (0.985, "98.5 %")]
+    ("share", "shown"),
+    [(0.0, "0 %"), (1.0, "100 %"), (0.9999, "99.9 %"), (0.5, "50.0 %"), (0.985, "98.5 %"), (1.5, "150.0 %")],
 )
 def test_only_all_is_a_hundred_percent(share: float, shown: str) -> None:
     assert EN.percent(share) == shown

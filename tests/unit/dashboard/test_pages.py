@@ -100,6 +100,28 @@ def test_the_history_turns_pages_and_comes_back(services: Services) -> None:
     assert tables(drawn(page.run()))[1][0]["Run"] == "first"
 
 
+def test_the_export_offers_a_file_until_the_filters_change(services: Services) -> None:
+    page = open_page()
+    assert not page.get("download_button")
+    press(page, "Export CSV")
+    (button,) = page.get("download_button")
+    assert button.proto.label.startswith("Download runs-")
+
+    page.selectbox(key="history-state").set_value("FAILED")
+    assert not drawn(page.run()).get("download_button"), "the file of another question must not be offered"
+
+
+def test_an_export_without_the_monitor_says_so_and_offers_nothing(services: Services) -> None:
+    page = open_page()
+    usual_answer = services.answers["/v1/runs"]
+    refuse = httpx.Response(503)
+    services.answers["/v1/runs"] = lambda request: refuse if request.url.params["page_size"] == "500" else usual_answer
+    press(page, "Export CSV")
+
+    assert not page.get("download_button")
+    assert any("monitor" in warning.value and "503" in warning.value for warning in page.warning)
+
+
 def test_a_limit_is_sent_with_its_version(services: Services) -> None:
     services.answers["PUT /v1/thresholds/flow-duration/max_duration_s"] = services.answers["/v1/thresholds"][
         "thresholds"
@@ -113,6 +135,7 @@ def test_a_limit_is_sent_with_its_version(services: Services) -> None:
     overrides = {"monitoring/monitoring-5min": 240.0, "medallion-etl/medallion-etl-daily": 60.0}
     assert services.bodies("PUT") == [{"value": 900.0, "overrides": overrides}]
     assert [r.headers["If-Match"] for r in services.asked if r.method == "PUT"] == ['"2.0"']
+    assert [success.value for success in page.success] == ["Saved."]
     assert not page.error
 
 
@@ -153,7 +176,12 @@ def test_a_rule_that_cannot_be_switched_off_stays_on(services: Services) -> None
 
 def save(page: AppTest) -> None:
     """Press the button of the one form."""
-    next(button for button in page.button if button.label == "Save").click()
+    press(page, "Save")
+
+
+def press(page: AppTest, label: str) -> None:
+    """Press the button with this label."""
+    next(button for button in page.button if button.label == label).click()
     drawn(page.run())
 
 
