@@ -98,10 +98,13 @@ class Registry:
 
 def predict(pipeline: Pipeline, version: Version, lines: pd.DataFrame) -> NDArray[np.float64]:
     """What a version predicts; raises ModelMisfitError if it needs inputs that are not made today."""
+    from threadpoolctl import threadpool_limits
+
     misfit = misfit_of(pipeline, lines)
     if misfit is not None:
         raise ModelMisfitError(f"{version.title} {misfit}; train a new one (min_new_rows=0)")
-    predicted: NDArray[np.float64] = pipeline.predict(lines[list(pipeline.feature_names_in_)])
+    with threadpool_limits(1):
+        predicted: NDArray[np.float64] = pipeline.predict(lines[list(pipeline.feature_names_in_)])
     return predicted
 
 

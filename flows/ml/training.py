@@ -67,16 +67,20 @@ def training_id(definition: ModelDefinition, hashes: NDArray[np.uint64]) -> str:
 
 
 def train(experiment: Experiment, parent: Run, split: Split, definition: ModelDefinition) -> Training:
-    """Train, measure and record what is not recorded yet."""
+    """Train, measure and record what is not recorded yet. On one thread: so few rows gain nothing from more, which on
+    busy cores wait for each other."""
+    from threadpoolctl import threadpool_limits
+
     done = experiment.candidates(parent)
     facts = split_facts(split)
     if BASELINE not in done:
         done[BASELINE] = experiment.record(parent, BASELINE, {"algorithm": "last value", **facts}, _naive(split), None)
+    names = feature_names(definition)
     for name, pipeline in candidates().items():
         if name not in done:
-            metrics = fit_and_measure(pipeline, split, feature_names(definition))
-            inputs = split.before_test[feature_names(definition)]
-            done[name] = experiment.record(parent, name, {**parameters(pipeline), **facts}, metrics, (pipeline, inputs))
+            with threadpool_limits(1):
+                metrics, params = fit_and_measure(pipeline, split, names), {**parameters(pipeline), **facts}
+                done[name] = experiment.record(parent, name, params, metrics, (pipeline, split.before_test[names]))
     contenders = [
         Contender(name, run.info.run_id, run.data.tags.get(MODEL_ID, ""), dict(run.data.metrics))
         for name, run in done.items()

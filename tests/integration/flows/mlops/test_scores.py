@@ -66,7 +66,7 @@ async def test_files_through_the_etl_reach_the_champion_and_a_wrong_one_is_unusu
     assert not any(score["unusual"] for score in first["scores"])
     written = {(row["symbol"], row["month"]): row for row in lake.rows("gold/stocks_monthly")}
     for row in monthly_gold(prices).to_dict("records"):
-        found = written[row["symbol"], row["month"]]
+        found = written[row.pop("symbol"), row.pop("month")]
         assert {key: found[key] for key in row} == pytest.approx(row, rel=1e-6)
 
     changed = with_newest_month_times(prices, "FB", 1.8).query("symbol == 'FB'").tail(1)
