@@ -98,7 +98,20 @@ def _exit_code(run: Any, job: Job) -> int:
     return 0
 
 
+def outlast_the_server() -> None:
+    """Let every Prefect client of this process wait for a server that is being restarted, within its retries.
+
+    A client does so only once it has reached the server itself, so that a wrong address is told at once. A run was
+    handed out by that very server a moment ago; started this quickly, it may meet a restart with its first request.
+    """
+    from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
+
+    for client in (PrefectHttpxAsyncClient, PrefectHttpxSyncClient):
+        client._has_connected = property(lambda _: True, lambda *_: None)  # type: ignore[assignment]
+
+
 def _engine(job: Job) -> None:
+    outlast_the_server()
     sys.argv = ["prefect.engine", job.flow_run_id]
     sys.modules.pop("prefect.engine", None)  # it is about to run as the main program
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
