@@ -77,9 +77,7 @@ def test_the_flow_page_shows_what_the_monitor_answers(opened: Tab, lab: Lab, pic
 
     agree(lambda: totals(page), lambda: totals_answered(lab))
     agree(lambda: flows_shown(page), lambda: flows_answered(lab))
-    first, second = page.get_by_test_id("stVegaLiteChart").all()
-    for chart in (first, second):
-        expect(chart.locator("canvas, svg").first).to_be_visible()
+    see_charts(page, 2)
     take(page, pictures / "dashboard-flows.png")
 
 
@@ -139,7 +137,7 @@ def test_an_alert_leads_to_its_whole_story(opened: Tab, lab: Lab, story: dict[st
     card = page.get_by_test_id("stVerticalBlock").filter(has_text=story["summary"])
     card.get_by_role("link", name="Event trace").first.click()
     expect(page.get_by_label("Event id")).to_have_value(event_id)
-    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
+    see_charts(page, 1)
 
     trace = json.loads(lab.must("events", "trace", event_id, "--json"))["trace"]
     known = collections.Counter(kind_of(node) for node in nodes(trace))
@@ -183,6 +181,7 @@ def test_every_page_speaks_portuguese_from_its_address(opened: Tab, lab: Lab, pi
     page.goto(f"{lab.addresses.dashboard}/?lang=PT")
     expect(page.get_by_text("Situação", exact=True)).to_be_visible()
     agree(lambda: metric(page, "Execuções, 7 dias"), lambda: str(summary(lab)["runs"]["week"]))
+    see_charts(page, 2)
     take(page, pictures / "dashboard-flows-pt.png")
     page.get_by_test_id("stTopNav").get_by_role("link", name="Rastro do evento").click()
     expect(page.get_by_role("heading", name="Rastro do evento")).to_be_visible()
@@ -266,6 +265,14 @@ def cells(page: Page, number: int) -> list[list[str]]:
     return grid.locator("tbody tr").evaluate_all(
         "rows => rows.map(row => [...row.querySelectorAll('[role=gridcell]')].map(cell => cell.textContent))"
     )
+
+
+def see_charts(page: Page, count: int) -> None:
+    """Wait until so many charts are drawn."""
+    drawn = page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
+    expect(drawn).to_have_count(count)
+    for number in range(count):
+        expect(drawn.nth(number)).to_be_visible()
 
 
 def choose(page: Page, label: str, option: str) -> None:

@@ -68,19 +68,19 @@ def columns(site: Site) -> list[Column[Flow]]:
     """Of the table of flows. Counts and rates come with the window they are of, which the caption says."""
     words, now = site.words, site.now()
     return [
-        Column(words("flows.flow"), lambda f: FlowKey(f.flow, f.deployment).label, width=190),
-        Column(words("flows.state"), lambda f: f"● {f.last_state}", tone=lambda f: tone(f.last_state_type), width=115),
-        Column(words("flows.run"), lambda f: site.run_page(f.last_run_id), link_text=words("open"), width=70),
-        Column(words("flows.since"), lambda f: words.ago(f.last_state_at, now), width=115),
-        Column(words("flows.running"), attrgetter("running_now"), words.number, width=70),
-        Column(words("flows.hour"), attrgetter("runs_hour"), words.number, width=50),
-        Column(words("flows.day"), attrgetter("runs_day"), words.number, width=50),
-        Column(words("flows.week"), attrgetter("runs_week"), words.number, width=50),
-        Column(words("flows.success"), attrgetter("success_rate"), numbers(words.percent), width=75),
+        Column(words("flows.flow"), lambda f: FlowKey(f.flow, f.deployment).label, width=175),
+        Column(words("flows.state"), lambda f: f"● {f.last_state}", tone=lambda f: tone(f.last_state_type), width=110),
+        Column(words("flows.run"), lambda f: site.run_page(f.last_run_id), link_text=words("open"), width=62),
+        Column(words("flows.since"), lambda f: words.ago(f.last_state_at, now), width=100),
+        Column(words("flows.running"), attrgetter("running_now"), words.number, width=62),
+        Column(words("flows.hour"), attrgetter("runs_hour"), words.number, width=45),
+        Column(words("flows.day"), attrgetter("runs_day"), words.number, width=45),
+        Column(words("flows.week"), attrgetter("runs_week"), words.number, width=45),
+        Column(words("flows.success"), attrgetter("success_rate"), numbers(words.percent), width=68),
         *(
-            Column(words(f"flows.{name}"), attrgetter(f"duration.{name}_s"), numbers(words.span), width=86)
+            Column(words(f"flows.{name}"), attrgetter(f"duration.{name}_s"), numbers(words.span), width=80)
             for name in ("mean", "p50", "p90", "p95", "p99")
         ),
-        Column(words("flows.cpu"), attrgetter("cpu.mean_s"), numbers(words.span), width=70),
-        Column(words("flows.memory"), attrgetter("memory_peak.mean_bytes"), numbers(words.size), width=75),
+        Column(words("flows.cpu"), attrgetter("cpu.mean_s"), numbers(words.span), width=62),
+        Column(words("flows.memory"), attrgetter("memory_peak.mean_bytes"), numbers(words.size), width=68),
     ]
