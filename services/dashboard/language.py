@@ -40,6 +40,10 @@ class Phrases:
         """The word for a value of a fixed set, as `state.COMPLETED`; the value itself if there is none."""
         return self.words.get(f"{prefix}.{value}", value)
 
+    def state(self, name: str, type_: str) -> str:
+        """Of a run: the type's word, or the name where that says more, as AwaitingRetry does."""
+        return self.name("state", type_) if name.upper() == type_ else name
+
     def number(self, value: float | None, digits: int = 0) -> str:
         """With the language's separators."""
         if value is None:

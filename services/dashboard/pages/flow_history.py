@@ -133,7 +133,11 @@ def columns(site: Site) -> list[Column[Run]]:
     return [
         Column(words("history.run"), lambda run: one_line(run.run_name), width="medium"),
         Column(words("flows.flow"), lambda run: FlowKey(run.flow, run.deployment).label, width="medium"),
-        Column(words("flows.state"), lambda run: f"● {run.state_name}", tone=lambda run: tone(run.state_type)),
+        Column(
+            words("flows.state"),
+            lambda run: f"● {words.state(run.state_name, run.state_type)}",
+            tone=lambda run: tone(run.state_type),
+        ),
         Column(words("history.at"), lambda run: words.time(run.occurred_at)),
         Column(words("history.started"), lambda run: words.time(run.start_time)),
         Column(words("history.duration"), attrgetter("duration_s"), numbers(words.span), width="small"),

@@ -69,7 +69,12 @@ def columns(site: Site) -> list[Column[Flow]]:
     words, now = site.words, site.now()
     return [
         Column(words("flows.flow"), lambda f: FlowKey(f.flow, f.deployment).label, width=175),
-        Column(words("flows.state"), lambda f: f"● {f.last_state}", tone=lambda f: tone(f.last_state_type), width=110),
+        Column(
+            words("flows.state"),
+            lambda f: f"● {words.state(f.last_state, f.last_state_type)}",
+            tone=lambda f: tone(f.last_state_type),
+            width=110,
+        ),
         Column(words("flows.run"), lambda f: site.run_page(f.last_run_id), link_text=words("open"), width=62),
         Column(words("flows.since"), lambda f: words.ago(f.last_state_at, now), width=100),
         Column(words("flows.running"), attrgetter("running_now"), words.number, width=62),

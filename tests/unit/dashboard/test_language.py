@@ -102,6 +102,11 @@ def test_times_are_in_the_zone_and_in_the_order_of_the_language() -> None:
     assert PT.ago(at, at - timedelta(hours=1)) == "há 0,00 s", "clocks differ; nothing lies in the future"
 
 
+def test_a_state_is_called_by_its_word_unless_its_name_says_more() -> None:
+    assert (EN.state("Completed", "COMPLETED"), PT.state("Completed", "COMPLETED")) == ("Completed", "Concluída")
+    assert PT.state("AwaitingRetry", "SCHEDULED") == "AwaitingRetry"
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     forms = (EN.number, EN.percent, EN.span, EN.size, EN.time)
     assert [form(None) for form in forms] == [NOTHING] * len(forms)
