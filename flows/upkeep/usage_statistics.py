@@ -17,6 +17,8 @@ from flows.upkeep.inventory import LakeTable
 
 # OPTIMIZE merges files up to 1 GB; a file far below is small if another of its partition could take it in.
 SMALL_FILE_BYTES = 16 * 1024 * 1024
+# Commits that change no row: a table is not fresh because maintenance was there.
+_UPKEEP = ("OPTIMIZE", "VACUUM START", "VACUUM END")
 
 
 class TableUsage(BaseModel):
@@ -50,6 +52,7 @@ def usage_of(table: LakeTable, now: datetime) -> TableUsage:
     files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     rows = [file["num_records"] for file in files]
     history = delta.history()
+    writes = [commit for commit in history if commit.get("operation") not in _UPKEEP]
     return TableUsage(
         table=table.full_name,
         version=delta.version(),
@@ -59,8 +62,8 @@ def usage_of(table: LakeTable, now: datetime) -> TableUsage:
         size_bytes=sum(file["size_bytes"] for file in files),
         disk_bytes=sum(path.stat().st_size for path in table.path.rglob("*") if path.is_file()),
         small_files=small_files((file["path"], file["size_bytes"]) for file in files),
-        last_write=datetime.fromtimestamp(history[0]["timestamp"] / 1000, UTC) if history else None,
-        last_operation=str(history[0].get("operation", "")) if history else "",
+        last_write=datetime.fromtimestamp(writes[0]["timestamp"] / 1000, UTC) if writes else None,
+        last_operation=str(writes[0].get("operation", "")) if writes else "",
         measured_at=now,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from datalab.runtime.settings import PROJECT_ROOT
 from flows.config import DEPLOYMENTS
@@ -120,6 +120,15 @@ def test_usage_is_measured_and_growth_is_told_from_the_last_run(lake: Lake, tmp_
     assert "| silver/stocks | 3 | +2 |" in markdown_report(done, remembered(file), file)
     file.write_text("{broken")
     assert remembered(file) == {}
+
+
+def test_upkeep_itself_is_no_write(lake: Lake) -> None:
+    silver = chosen_tables(lake, {"stocks": DATASET}, None)["stocks"][0]
+    before = usage_of(silver, NOW)
+    DeltaTable(str(silver.path)).optimize.compact()
+    after = usage_of(silver, NOW)
+    assert (after.version, after.files) == (before.version + 1, 1)
+    assert (after.last_write, after.last_operation) == (before.last_write, "WRITE")
 
 
 def test_small_files_are_those_that_could_be_merged() -> None:
