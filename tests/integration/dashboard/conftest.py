@@ -16,10 +16,18 @@ from schemas.envelope import Event
 from schemas.metrics import RUN_CPU, RUN_MEMORY_PEAK, TABLE_FILES, TABLE_ROWS, TABLE_SIZE, TOPIC_LAG, TOPIC_RECORDS
 from schemas.runs import RunCompleted, RunFailed, RunStarted
 from tests.integration.monitor.parts import Monitor, monitor
+from tests.support.lab_parts import kafka_broker
 from tests.support.monitor_events import degraded, measured, quality_failed, run_event
 from tests.support.polling import eventually
 
 ENDED, FAILED = 40, 3
+
+
+@pytest.fixture(scope="package")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of their own: what the pages show is counted, and other tests leave runs on the shared topics."""
+    with kafka_broker(tmp_path_factory.mktemp("dashboard-kafka")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="module")
