@@ -30,7 +30,6 @@ async def test_killed_mid_stream_every_failure_still_fires_exactly_once(
 ) -> None:
     group, names = f"monitor-{dataset}", [f"{dataset}-{n}" for n in range(60)]
     with monitor(home, kafka_bootstrap, database_url, group) as first:
-        await first.ready()
         await first.caught_up()
         publishing = asyncio.create_task(taps.publish(*(quality_failed(name) for name in names)))
         await eventually(lambda: _firing(taps, dataset), until=lambda found: len(found) >= 5)

@@ -27,10 +27,10 @@ ARRIVED = {
 }
 
 
-def started(type_: str, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def started(type_: str, data: dict[str, Any], source: str = "/test") -> dict[str, dict[str, Any]]:
     """Parameters by deployment of the runs that the shipped rules start."""
     event = Event.model_validate(
-        {"id": "e", "source": "/test", "type": type_, "time": "2024-01-01T00:00:00Z", "data": data}
+        {"id": "e", "source": source, "type": type_, "time": "2024-01-01T00:00:00Z", "data": data}
     )
     decisions = decide_all(load_rules(PROJECT_ROOT / "config" / "rules"), event)
     return {d.rule.spec.run.deployment: d.parameters for d in decisions if d.outcome == "matched"}
@@ -59,4 +59,5 @@ def test_a_failed_quality_check_starts_the_audit_of_that_file() -> None:
     assert runs["quarantine-audit/quarantine-audit"] == {"dataset": "stocks", "source_uri": data["source_uri"]}
     quarantine_audit.validate_parameters(runs["quarantine-audit/quarantine-audit"])
     assert "quarantine-audit/quarantine-audit" not in started("lab.quality.passed.v1", data)
+    assert "quarantine-audit/quarantine-audit" not in started("lab.quality.failed.v1", data, "/flows/maintenance")
     assert "quarantine-audit/quarantine-audit" in {deployment.full_name for deployment in DEPLOYMENTS}
