@@ -47,7 +47,8 @@ def main() -> None:
     parser.add_argument("--stock-events", type=int, default=5, help="for the stock worker, one after the other")
     parser.add_argument("--files", type=int, default=5)
     parser.add_argument("--stock-files", type=int, default=2)
-    options, details = parser.parse_args(), []  # type: ignore[var-annotated]
+    options = parser.parse_args()
+    details: list[Any] = []
     report("starts", repeat(options.repeats, lambda _: once(options, details)), KEYS, rounds=details)
 
 

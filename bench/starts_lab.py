@@ -85,7 +85,7 @@ def until(probe: Callable[[], Any], within_s: float, what: str, every_s: float =
     while not (answer := probe()):
         if time.monotonic() > deadline:
             sys.exit(f"{what}: not within {within_s:g} s")
-        time.sleep(every_s)
+        time.sleep(every_s)  # looking again, with a deadline
     return answer
 
 

@@ -28,7 +28,7 @@ def wait_until_it_answers(seconds: float, say: Callable[[str], object]) -> str:
         if address != said:
             say(f"waiting for the Prefect server at {address}")
             said = address
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_LOOK_EVERY_S)  # looking again, with a deadline
     return address
 
 

@@ -50,7 +50,7 @@ def _redirect(output: int) -> None:
         os.close(descriptor)
     for stream in (sys.stdout, sys.stderr):
         # The last lines must be there when the process is killed.
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file, here
 
 
 def _exec(job: Job) -> NoReturn:
@@ -107,6 +107,7 @@ def outlast_the_server() -> None:
     from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 
     for client in (PrefectHttpxAsyncClient, PrefectHttpxSyncClient):
+        # Prefect has no public way to say so.
         client._has_connected = property(lambda _: True, lambda *_: None)  # type: ignore[assignment]
 
 
