@@ -16,6 +16,11 @@ def silent_server() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
+class _Answering(ThreadingHTTPServer):
+    # With http.server's 5, one of a dozen callers at once is dropped by the kernel and tries again only a second later.
+    request_queue_size = 64
+
+
 @contextmanager
 def answering_server(status: int = 200, body: bytes = b"OK", port: int = 0) -> Iterator[int]:
     """The port of an HTTP server that answers every GET so."""
@@ -30,7 +35,7 @@ def answering_server(status: int = 200, body: bytes = b"OK", port: int = 0) -> I
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
+    with _Answering(("127.0.0.1", port), Answer) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
