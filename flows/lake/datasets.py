@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -145,7 +144,7 @@ def choose_dataset(
         if directory in datasets:
             return datasets[directory]
     for dataset in datasets.values():
-        if any(fnmatch(path.name.lower(), pattern) for pattern in dataset.source.patterns):
+        if dataset.source.claims(path):
             return dataset
     fitting = [d for d in datasets.values() if header is not None and not d.missing_columns(header)]
     if len(fitting) == 1:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from flows.lake.errors import SourceError
+from schemas import sources
 from schemas.quality import RuleSeverity
 
 if TYPE_CHECKING:
     from flows.lake.datasets import Dataset
 
-Format = Literal["csv", "json", "jsonl"]
-FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+Format = sources.Format
+FORMATS = sources.FORMATS
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 Expression = Annotated[str, StringConstraints(min_length=1)]
@@ -51,12 +51,8 @@ class TableRule(Definition):
     expression: Expression
 
 
-class Source(Definition):
-    """`formats` are those that the dataset takes; the first is that of a file whose name tells none."""
-
-    formats: tuple[Format, ...] = Field(default=("csv",), min_length=1)
-    patterns: tuple[str, ...] = ()
-    options: Mapping[str, str] = Field(default_factory=dict)
+class Source(sources.Source):
+    """How the files of the dataset are read."""
 
     @property
     def separator(self) -> str:

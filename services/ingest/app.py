@@ -18,13 +18,14 @@ from datalab.runtime.web import create_app
 from datalab.store.engine import check_database, create_engine, create_sessions
 from services.ingest.arrivals import Arrivals
 from services.ingest.catalog_api import catalog_router
+from services.ingest.dataset_file import DatasetFile
 from services.ingest.events_api import events_router
 from services.ingest.files_api import files_router
 from services.ingest.intake import Intake
+from services.ingest.landing import watch_landing
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import EventPublisher, Outbox
 from services.ingest.settings import IngestSettings
-from services.ingest.settling import Settling
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ async def build(
             publisher = await stack.enter_async_context(_publisher(settings, health))
         ledger = Ledger(create_sessions(engine))
         outbox = Outbox(ledger, publisher, clock)
-        arrivals = _arrivals(settings, ledger, outbox, clock)
+        datasets = DatasetFile(settings.datalab_config_dir / "datasets.yaml")
+        health.check("datasets", datasets.check)
+        arrivals = watch_landing(settings, datasets, ledger, outbox, clock)
         _register_checks(health, engine, arrivals, outbox)
         yield Ingest(
             _app(settings, health, Intake(publisher, settings.ingest_max_in_flight), ledger, clock), arrivals, outbox
@@ -63,14 +66,6 @@ def _publisher(settings: IngestSettings, health: Health) -> Publisher:
     publisher = Publisher(settings.kafka_bootstrap_servers, "ingest", request_timeout_s=timeout_s, connect_later=True)
     health.check("kafka", publisher.check)
     return publisher
-
-
-def _arrivals(settings: IngestSettings, ledger: Ledger, outbox: Outbox, clock: Clock) -> Arrivals:
-    landing = settings.landing
-    landing.mkdir(parents=True, exist_ok=True)
-    settling = Settling(settings.ingest_settle_seconds)
-    interval_s, threads = settings.ingest_scan_interval_seconds, settings.ingest_hash_threads
-    return Arrivals(landing, ledger, settling, clock, outbox.wake, interval_s=interval_s, threads=threads)
 
 
 def _register_checks(health: Health, engine: AsyncEngine, arrivals: Arrivals, outbox: Outbox) -> None:

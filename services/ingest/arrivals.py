@@ -1,130 +1,115 @@
-"""Watching the landing directory: list, wait until complete, read, note in the ledger. It publishes nothing itself.
+"""Watching the landing directory: list, be told, wait until complete, hand over. It reads no file, publishes nothing.
 
-The periodic listing and the ledger are the truth, so nothing is missed while the service is down.
+The periodic listing and the ledger are the truth, so nothing is missed while the service is down; notices from the
+kernel only spare the wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
 
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
-from datalab.store.engine import database_is_down
-from services.ingest.inspection import Arrived, Changed, Refused, Vanished, inspect
-from services.ingest.ledger import Ledger, Status, ledger_path
-from services.ingest.listing import Found, list_landing
-from services.ingest.metrics import FILES, FILES_WAITING, SCAN_SECONDS
-from services.ingest.recorder import Recorder
+from services.ingest.dataset_file import DatasetFile
+from services.ingest.dealing import Dealing
+from services.ingest.ledger import ledger_path
+from services.ingest.listing import Found, Listing, list_landing, look_at
+from services.ingest.metrics import FILES_WAITING, SCAN_SECONDS
 from services.ingest.settling import Settling
+from services.ingest.watching import Watch
 
 log = get_logger(__name__)
-# How many complete files are dealt with at once; the others wait their turn in the listing.
-_AT_ONCE = 256
+# A file system tells times of change in steps of a few milliseconds. A file is read once a step has passed since its
+# change: written to after that, it shows another time. It also joins the notices of a burst into one look.
+_STEP_S = 0.02
+# Listing a large tree again and again must leave most of a core to others.
+_SHARE_OF_TIME = 5.0
 
 
 class Arrivals:
     """One watch of one landing directory."""
 
     def __init__(
-        self, root: Path, ledger: Ledger, settling: Settling, clock: Clock, added: Callable[[], None],
-        *, interval_s: float, threads: int,
-    ) -> None:  # fmt: skip
-        self._root, self._ledger, self._settling, self._clock, self._added = root, ledger, settling, clock, added
-        self._interval_s = interval_s
-        self._recorder = Recorder(ledger)
-        self._busy: dict[str, asyncio.Task[None]] = {}
+        self, root: Path, datasets: DatasetFile, settling: Settling, dealing: Dealing, clock: Clock, interval_s: float
+    ) -> None:
+        self._root, self._datasets, self._settling, self._dealing = root, datasets, settling, dealing
+        self._clock, self._interval_s = clock, interval_s
         self._fault: str | None = "the landing directory was not listed yet"
-        self._ledger_fault: str | None = None
         self._known_faults: dict[str, str] = {}
-        self._stopping = threading.Event()
-        # Its own threads: a file of many gigabytes must not hold those that other parts of the process need.
-        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="hash")
+        self._told: set[str] = set()
 
     async def check(self) -> str | None:
         """Readiness: None, or why arrivals are not noticed."""
-        return self._fault or self._ledger_fault
+        return self._fault or await self._dealing.check()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set. No file and no outage ends it."""
-        try:
-            while not stop.is_set():
-                await self._look()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._interval_s)
-        finally:
-            self._stopping.set()
-            await asyncio.gather(*self._busy.values(), return_exceptions=True)
-            self._readers.shutdown(wait=True, cancel_futures=True)
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
 
-    async def _look(self) -> None:
+        def woken() -> None:
+            loop.call_soon_threadsafe(told.set)
+
+        watch = Watch(woken)
+        try:
+            due = 0.0
+            while not stop.is_set():
+                if time.monotonic() >= due:
+                    took_s = await self._look(watch)
+                    due = time.monotonic() + max(self._interval_s, took_s * _SHARE_OF_TIME)
+                await self._dealing.start()
+                await _first((stop, told, self._dealing.more), max(0.0, due - time.monotonic()))
+                if told.is_set():
+                    await asyncio.sleep(_STEP_S)
+                    told.clear()
+                    if await self._hear(watch):
+                        due = 0.0
+                    if self._told:
+                        told.set()
+        finally:
+            await asyncio.to_thread(watch.close)
+            await self._dealing.close()
+
+    async def _look(self, watch: Watch) -> float:
+        """List everything; returns the seconds that it took."""
+        begun = time.monotonic()
         try:
             with SCAN_SECONDS.time():
-                listing = await asyncio.to_thread(list_landing, self._root)
+                listing = await asyncio.to_thread(self._list, watch)
         except OSError as error:
             self._note_fault(f"the landing directory cannot be listed: {error.strerror or error}")
-            return
+            return time.monotonic() - begun
         self._note_fault(None)
         self._note_unlistable(listing.faults)
         seen = {path: found.stamp for path, found in listing.found.items()}
         ready = self._settling.observe(seen, self._clock.monotonic())
         FILES_WAITING.set(self._settling.waiting)
-        if not self._settling.waiting:
-            self._ledger_fault = None
-        await self._start([listing.found[path] for path in ready if path not in self._busy])
+        self._dealing.only(listing.found)
+        self._dealing.add(listing.found, ready)
+        return time.monotonic() - begun
 
-    async def _start(self, files: Sequence[Found]) -> None:
-        """Begin with as many complete files as there is room for, leaving out those that the ledger knows."""
-        room = files[: max(0, _AT_ONCE - len(self._busy))]
-        if not room:
-            return
-        try:
-            known = await self._ledger.known(room)
-        except Exception as error:
-            for file in room:
-                self._settling.postpone(file.path, self._clock.monotonic())
-            self._note_ledger(error)
-            return
-        self._note_ledger(None)
-        for file in room:
-            if file.path in known:
-                self._settling.done(file.path, file.stamp)
-            else:
-                task = asyncio.create_task(self._deal_with(file), name=f"file {ledger_path(file.path)}")
-                self._busy[file.path] = task
+    def _list(self, watch: Watch) -> Listing:
+        self._datasets.refresh()
+        listing = list_landing(self._root)
+        watch.follow(listing.directories)
+        return listing
 
-    async def _deal_with(self, file: Found) -> None:
-        try:
-            await self._decide(file)
-        except Exception as error:
-            self._settling.postpone(file.path, self._clock.monotonic())
-            self._note_ledger(error, path=ledger_path(file.path))
-        finally:
-            del self._busy[file.path]
+    async def _hear(self, watch: Watch) -> bool:
+        """Take in what the kernel told; returns whether everything should be listed."""
+        notices = watch.take()
+        self._told.update(notices.completed)
+        found = await asyncio.to_thread(look_at, self._told, self._root)
+        fresh = {path for path, file in found.items() if self._is_fresh(file)}
+        old = {path: file for path, file in found.items() if path not in fresh}
+        ready = self._settling.complete({path: file.stamp for path, file in old.items()}, self._clock.monotonic())
+        self._dealing.add(old, ready)
+        self._told = fresh
+        return notices.look
 
-    async def _decide(self, file: Found) -> None:
-        loop = asyncio.get_running_loop()
-        verdict = await loop.run_in_executor(self._readers, inspect, file, self._root, self._stopping)
-        match verdict:
-            case Changed() | Vanished():
-                self._settling.restart(file.path)
-                log.debug("file.restarted", path=ledger_path(file.path), verdict=type(verdict).__name__)
-            case Arrived() | Refused():
-                status = await self._recorder.record(file, verdict)
-                self._settling.done(file.path, file.stamp)
-                self._tell(file, verdict, status)
-
-    def _tell(self, file: Found, verdict: Arrived | Refused, status: Status) -> None:
-        FILES.labels(status).inc()
-        if isinstance(verdict, Refused):
-            log.warning("file.refused", path=ledger_path(file.path), reason=verdict.reason)
-            return
-        log.info("file.noticed", path=file.path, event_id=verdict.event_id, status=status)
-        self._added()
+    def _is_fresh(self, file: Found) -> bool:
+        return 0 <= self._clock.now().timestamp() - file.stamp.mtime_ns / 1e9 < _STEP_S
 
     def _note_fault(self, fault: str | None) -> None:
         if fault is not None and fault != self._fault:
@@ -137,14 +122,14 @@ class Arrivals:
                 log.warning("directory.refused", path=ledger_path(directory), reason=fault)
         self._known_faults = faults
 
-    def _note_ledger(self, error: Exception | None, **about: str) -> None:
-        """Say once that the ledger is away; each fault that is no outage with its trace."""
-        if error is None:
-            self._ledger_fault = None
-            return
-        fault = f"the ledger cannot be used: {type(error).__name__}"
-        if not database_is_down(error):
-            log.error("file.postponed", exc_info=error, **about)
-        elif fault != self._ledger_fault:
-            log.warning("ledger.away", reason=str(error)[:300], **about)
-        self._ledger_fault = fault
+
+async def _first(events: tuple[asyncio.Event, ...], seconds: float) -> None:
+    """Wait until one of the events is set, or the time is over."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*waiting, return_exceptions=True)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from schemas.envelope import event_id
 from schemas.files import FileFormat
+from schemas.sources import Source
 from services.ingest.content import HEAD_BYTES, content_fault
 from services.ingest.file_event import modified_at
 from services.ingest.listing import Found, within
@@ -60,13 +61,13 @@ class Vanished:
 Verdict = Arrived | Refused | Changed | Vanished
 
 
-def inspect(found: Found, root: Path, stopping: threading.Event) -> Verdict:
+def inspect(found: Found, root: Path, datasets: Mapping[str, Source], stopping: threading.Event) -> Verdict:
     """Decide about one file. Never raises for what a file can be; ends early when `stopping` is set."""
     relative = Path(found.path).relative_to(root)
-    refused = partial(Refused, dataset=dataset_of(relative))
+    refused = partial(Refused, dataset=dataset_of(relative, datasets))
     if found.refusal is not None:
         return refused(found.refusal)
-    placement = place(relative)
+    placement = place(relative, datasets)
     if isinstance(placement, str):
         return refused(placement)
     if fault := _name_fault(found):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import NamedTuple
 
 from schemas.files import FileFormat
+from schemas.sources import Source
 
 FORMATS: dict[str, FileFormat] = {
     ".csv": "csv",
@@ -34,17 +36,29 @@ def format_of(name: str) -> FileFormat | None:
     return FORMATS.get(PurePath(name).suffix.lower())
 
 
-def dataset_of(relative: PurePath) -> str | None:
-    """The first directory below the landing directory; None for a file directly in it."""
-    return relative.parts[0] if len(relative.parts) > 1 else None
+def dataset_of(relative: PurePath, datasets: Mapping[str, Source]) -> str | None:
+    """The dataset of a file, by its path below the landing directory or in its bucket; None if it has none.
+
+    The first directory if it is a dataset's; else the first dataset with a pattern for it; else the first directory,
+    whatever it is called. None for a file in no directory that no pattern fits.
+    """
+    first = relative.parts[0] if len(relative.parts) > 1 else None
+    if first not in datasets:
+        for name, source in datasets.items():
+            if source.claims(relative):
+                return name
+    return first
 
 
-def place(relative: PurePath) -> Placement | str:
-    """Dataset and format of a file, by its path below the landing directory; else the reason to refuse it."""
+def place(relative: PurePath, datasets: Mapping[str, Source]) -> Placement | str:
+    """Dataset and format of a file, as `dataset_of` and its name say; else the reason to refuse it."""
+    dataset = dataset_of(relative, datasets)
+    source = None if dataset is None else datasets.get(dataset)
     format_ = format_of(relative.name)
+    if format_ is None and source is not None and source.claims(relative):
+        format_ = source.formats[0]
     if format_ is None:
         return f"unknown extension {relative.suffix!r}; known are {', '.join(FORMATS)}"
-    dataset = dataset_of(relative)
     if dataset is None:
         return (
             "it belongs to no dataset: put it into a directory, whose name is the dataset, below the landing directory"

@@ -14,6 +14,7 @@ import pytest
 
 from datalab.bus.publisher import RecordRef
 from datalab.bus.reader import read_events
+from datalab.runtime.clock import Clock
 from schemas.envelope import Event
 from services.ingest.app import build
 from services.ingest.settings import IngestSettings
@@ -45,6 +46,15 @@ class RunningIngest:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["files"])
 
+    async def watches(self) -> int:
+        """How many directories the kernel tells about."""
+        line = next(
+            line
+            for line in (await self.http.get("/metrics")).text.splitlines()
+            if line.startswith("datalab_ingest_directories_watched ")
+        )
+        return int(float(line.split()[1]))
+
     async def settled(self, *names: str) -> dict[str, dict[str, Any]]:
         """The ledger, once each of these files stands in it and is not pending."""
         return await eventually(
@@ -68,7 +78,7 @@ def start_ingest(kafka_bootstrap: str, database_url: str, landing: Path) -> Star
     """Starts the service; may be called again in the same test to restart it."""
 
     @asynccontextmanager
-    async def start(**changed: Any) -> AsyncIterator[RunningIngest]:
+    async def start(clock: Clock | None = None, **changed: Any) -> AsyncIterator[RunningIngest]:
         settings = IngestSettings.model_validate(
             {
                 "kafka_bootstrap_servers": kafka_bootstrap,
@@ -80,7 +90,7 @@ def start_ingest(kafka_bootstrap: str, database_url: str, landing: Path) -> Star
             }
         )
         stop = asyncio.Event()
-        async with build(settings) as ingest:
+        async with build(settings, clock=clock) as ingest:
             parts = [asyncio.create_task(ingest.arrivals.run(stop)), asyncio.create_task(ingest.outbox.run(stop))]
             transport = httpx.ASGITransport(ingest.app, raise_app_exceptions=False)
             try:

@@ -147,12 +147,13 @@ async def test_a_refused_file_that_changes_is_looked_at_again(start_ingest: Star
 
 async def test_a_file_that_grows_waits_until_it_is_whole(start_ingest: StartIngest, landing: Path) -> None:
     async with start_ingest(ingest_settle_seconds=0.6) as ingest:
-        path = write(landing, "stocks/growing.csv", "symbol\n")
-        for _ in range(10):
-            with path.open("a") as stream:
-                stream.write("AAPL\n")
-            await asyncio.sleep(0.15)
-        assert await ingest.arrivals() == []
+        path = landing / "stocks/growing.csv"
+        path.parent.mkdir()
+        with path.open("w") as stream:
+            for _ in range(10):
+                print("AAPL", file=stream, flush=True)
+                await asyncio.sleep(0.15)
+            assert await ingest.arrivals() == []
         await eventually(ingest.arrivals)
 
         ((_, event),) = await ingest.arrivals()

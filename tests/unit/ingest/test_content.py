@@ -67,7 +67,7 @@ def test_bad_content_is_refused_with_its_reason(content: bytes, format_: FileFor
     ],
 )
 def test_the_first_directory_is_the_dataset(path: str, placement: Placement) -> None:
-    assert place(PurePath(path)) == placement
+    assert place(PurePath(path), {}) == placement
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_first_directory_is_the_dataset(path: str, placement: Placement) -> 
     [("a.csv", "no dataset"), ("stocks/a.xls", "unknown extension '.xls'"), ("stocks/csv", "unknown extension ''")],
 )
 def test_a_file_out_of_place_is_refused(path: str, words: str) -> None:
-    assert words in str(place(PurePath(path)))
+    assert words in str(place(PurePath(path), {}))
 
 
 @pytest.mark.parametrize("name", [".a.csv", "a.csv.tmp", "a.csv.PART", "a_tmp", "_SUCCESS", "_delta_log"])

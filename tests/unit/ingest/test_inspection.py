@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def look(path: Path, *, stopping: bool = False) -> Verdict:
     if stopping:
         event.set()
     root = path.parent.parent
-    return inspect(list_landing(root).found[str(path)], root, event)
+    return inspect(list_landing(root).found[str(path)], root, {}, event)
 
 
 def test_the_hash_is_that_of_the_whole_content(path: Path) -> None:
@@ -70,7 +71,7 @@ def test_what_we_lack_for_the_moment_refuses_no_file(
 def test_a_file_that_is_not_as_listed_has_changed(path: Path) -> None:
     found = Found(str(path), Stamp(1, 1))
 
-    assert inspect(found, path.parent.parent, threading.Event()) == Changed()
+    assert inspect(found, path.parent.parent, {}, threading.Event()) == Changed()
 
 
 @pytest.mark.parametrize("how", ["append", "replace"])
@@ -96,7 +97,7 @@ def test_a_file_that_is_gone_is_no_error(path: Path) -> None:
     found = list_landing(path.parent.parent).found[str(path)]
     path.unlink()
 
-    assert inspect(found, path.parent.parent, threading.Event()) == Vanished()
+    assert inspect(found, path.parent.parent, {}, threading.Event()) == Vanished()
 
 
 def test_a_stop_ends_the_reading(path: Path) -> None:
@@ -110,7 +111,7 @@ def test_an_unreadable_file_is_refused(path: Path, monkeypatch: pytest.MonkeyPat
     found = list_landing(path.parent.parent).found[str(path)]
     monkeypatch.setattr(inspection.os, "open", forbidden)
 
-    verdict = inspect(found, path.parent.parent, threading.Event())
+    verdict = inspect(found, path.parent.parent, {}, threading.Event())
     assert verdict == Refused("it cannot be read: Permission denied; mend that and touch the file", "stocks")
 
 
@@ -127,13 +128,13 @@ def test_a_link_that_is_turned_outwards_after_the_listing_is_not_followed(path: 
     link.symlink_to(secret)
 
     assert found.refusal is None
-    assert isinstance(inspect(found, root, threading.Event()), Refused)
+    assert isinstance(inspect(found, root, {}, threading.Event()), Refused)
 
 
 def test_a_time_beyond_the_calendar_is_refused(path: Path) -> None:
     found = Found(str(path), Stamp(1, 10**22))
 
-    assert isinstance(inspect(found, path.parent.parent, threading.Event()), Refused)
+    assert isinstance(inspect(found, path.parent.parent, {}, threading.Event()), Refused)
 
 
 def test_links_within_the_landing_directory_are_followed_once(path: Path) -> None:
@@ -149,3 +150,27 @@ def test_links_within_the_landing_directory_are_followed_once(path: Path) -> Non
         found[str(path.parent / "up")].refusal
     )
     assert len(found) == 3
+
+
+def test_two_gibibytes_are_hashed_without_holding_them(tmp_path: Path) -> None:
+    size = 2 * 1024**3
+    path = tmp_path / "stocks" / "large.parquet"
+    path.parent.mkdir()
+    with path.open("wb") as stream:  # sparse: it takes no room on the disk
+        stream.write(b"PAR1")
+        stream.seek(size - 4)
+        stream.write(b"PAR1")
+    tracemalloc.start()
+    try:
+        verdict = look(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    expected = hashlib.sha256(b"PAR1")
+    for _ in range(2047):
+        expected.update(bytes(1024**2))
+    expected.update(bytes(1024**2 - 8) + b"PAR1")
+    assert isinstance(verdict, Arrived)
+    assert verdict.sha256 == expected.hexdigest()
+    assert peak < 8 * 1024**2

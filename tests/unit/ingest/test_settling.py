@@ -75,7 +75,7 @@ def test_a_file_that_goes_is_forgotten_and_waits_from_the_start_when_it_returns(
 def test_a_restart_begins_the_wait_with_the_next_observation() -> None:
     settling = Settling(1.0)
     settling.observe({"a": SMALL}, 0.0)
-    settling.restart("a")
+    settling.restart("a", SMALL)
 
     assert settling.observe({"a": SMALL}, 5.0) == []
     assert settling.observe({"a": SMALL}, 6.0) == ["a"]
@@ -106,3 +106,49 @@ def test_the_oldest_change_comes_first() -> None:
         "old",
         "new",
     ]
+
+
+def test_a_file_that_was_closed_is_complete_at_once_and_the_others_wait_on() -> None:
+    settling = Settling(1.0)
+    settling.observe({"a": SMALL, "b": SMALL}, 0.0)
+
+    assert settling.complete({"a": SMALL}, 0.1) == ["a"]
+    assert settling.observe({"a": SMALL, "b": SMALL}, 0.2) == ["a"]
+    settling.done("a", SMALL)
+    assert settling.complete({"a": SMALL}, 0.3) == []
+    assert settling.observe({"a": SMALL, "b": SMALL}, 1.0) == ["b"]
+
+
+def test_a_file_that_changes_after_it_was_closed_waits() -> None:
+    settling = Settling(1.0)
+    settling.complete({"a": SMALL}, 0.0)
+
+    assert settling.observe({"a": LARGE}, 0.1) == []
+    assert settling.observe({"a": LARGE}, 1.1) == ["a"]
+
+
+def test_a_version_closed_while_the_one_before_was_read_is_not_made_to_wait() -> None:
+    settling = Settling(1.0)
+    settling.complete({"a": SMALL}, 0.0)
+    settling.complete({"a": LARGE}, 0.1)
+    settling.restart("a", SMALL)
+
+    assert settling.observe({"a": LARGE}, 0.2) == ["a"]
+
+
+def test_closing_a_file_again_does_not_shorten_its_wait_after_a_failure() -> None:
+    settling = Settling(0.0)
+    settling.complete({"a": SMALL}, 0.0)
+    settling.postpone("a", 0.0)
+
+    assert settling.complete({"a": SMALL}, 0.1) == []
+    assert settling.observe({"a": SMALL}, 0.4) == []
+    assert settling.observe({"a": SMALL}, 0.6) == ["a"]
+
+
+def test_a_path_may_have_a_time_of_its_own() -> None:
+    settling = Settling(1.0, {"slow": 5.0, "quick": 0.0}.get)
+
+    assert settling.observe({"slow": SMALL, "quick": SMALL, "other": SMALL}, 0.0) == ["quick"]
+    assert settling.observe({"slow": SMALL, "quick": SMALL, "other": SMALL}, 1.0) == ["other", "quick"]
+    assert settling.observe({"slow": SMALL, "quick": SMALL, "other": SMALL}, 5.0) == ["other", "quick", "slow"]
