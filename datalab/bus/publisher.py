@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter as Counts
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -39,6 +41,34 @@ class RecordRef(NamedTuple):
 
 class RecordRefusedError(ValueError):
     """Kafka will never take this record, such as one that is too large. The message says why."""
+
+
+_Sent = asyncio.Future[Any] | Exception
+
+
+@dataclass
+class _Work:
+    """Records on their way, and what became of each until now."""
+
+    records: Sequence[tuple[str, EncodedRecord]]
+    partition: int | None
+    producer: AIOKafkaProducer | None = None
+    sent: list[_Sent] = field(default_factory=list)
+
+    def fail_rest(self, after_s: float) -> None:
+        """What is not acknowledged by now is too late."""
+        late = TimeoutError(f"Kafka did not acknowledge a record for {self.records[0][0]} in {after_s:g} s")
+        waiting = {one for one in self.sent if isinstance(one, asyncio.Future) and not one.done()}
+        for one in waiting:
+            one.add_done_callback(_forget)
+        self.sent = [late if one in waiting else one for one in self.sent]
+        self.sent += [late] * (len(self.records) - len(self.sent))
+
+
+def _forget(sent: asyncio.Future[Any]) -> None:
+    """Nobody waits any more; without this the event loop would complain that nobody looked."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 class Publisher:
@@ -88,30 +118,47 @@ class Publisher:
 
     async def publish_record(self, topic: str, record: EncodedRecord, partition: int | None = None) -> RecordRef:
         """Publish a record that is encoded already, such as a dead letter."""
-        producer: AIOKafkaProducer | None = None
+        (outcome,) = await self._publish_all([(topic, record)], partition)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def publish_all(self, records: Sequence[tuple[str, EncodedRecord]]) -> list[RecordRef | Exception]:
+        """Publish encoded records, each to the topic beside it, in this order. The answers stand in the same order:
+        the record's place, or what publishing it alone would have raised."""
+        return await self._publish_all(records, None)
+
+    async def _publish_all(
+        self, records: Sequence[tuple[str, EncodedRecord]], partition: int | None
+    ) -> list[RecordRef | Exception]:
+        work = _Work(records, partition)
         try:
             async with asyncio.timeout(self._timeout_s):
-                # One after the other, in the order of the calls: where aiokafka's buffer is full it lets those who
-                # wait in again in any order. The lock is fair; the acknowledgements are awaited outside of it.
-                async with self._sending:
-                    producer = await self._open()
-                    sent = await producer.send(
-                        topic, value=record.value, key=record.key, headers=record.headers, partition=partition
-                    )
-                metadata = await sent
+                await self._send_all(work)
         except TimeoutError:
+            work.fail_rest(self._timeout_s)
             # Only the one it was given to: who has waited for its turn until now must not take away a newer one.
-            if producer is not None and producer is self._producer:
+            if work.producer is not None and work.producer is self._producer:
                 await self._drop()
-            raise TimeoutError(f"Kafka did not acknowledge a record for {topic} in {self._timeout_s:g} s") from None
-        except (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError) as error:
-            raise RecordRefusedError(f"{type(error).__name__}: {error}") from error
-        except KafkaError as error:
-            if self._is_broken():
-                await self._drop()
-            raise ConnectionError(f"Kafka does not take records for {topic}: {type(error).__name__}") from error
-        PUBLISHED.labels(topic).inc()
-        return RecordRef(metadata.topic, metadata.partition, metadata.offset)
+        except OSError as error:
+            work.sent += [error] * (len(records) - len(work.sent))
+        outcomes = [_outcome(one, topic) for one, (topic, _) in zip(work.sent, records, strict=True)]
+        if any(isinstance(one, ConnectionError) for one in outcomes) and self._is_broken():
+            await self._drop()
+        for topic, count in Counts(one.topic for one in outcomes if isinstance(one, RecordRef)).items():
+            PUBLISHED.labels(topic).inc(count)
+        return outcomes
+
+    async def _send_all(self, work: _Work) -> None:
+        """Returns when all are acknowledged or have failed."""
+        # One after the other, in the order of the calls: where aiokafka's buffer is full it lets those who wait in
+        # again in any order. The lock is fair; the acknowledgements are awaited outside of it.
+        async with self._sending:
+            work.producer = await self._open()
+            for topic, record in work.records:
+                work.sent.append(await _send(work.producer, topic, record, work.partition))
+        if waiting := [one for one in work.sent if isinstance(one, asyncio.Future)]:
+            await asyncio.wait(waiting)
 
     async def check(self) -> str | None:
         """Readiness: None, or why the broker cannot be reached."""
@@ -160,6 +207,35 @@ class Publisher:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await _abandon(producer)
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, record: EncodedRecord, partition: int | None) -> _Sent:
+    """The record's acknowledgement to come, or why it was not even sent."""
+    try:
+        sent: asyncio.Future[Any] = await producer.send(
+            topic, value=record.value, key=record.key, headers=record.headers, partition=partition
+        )
+    except KafkaError as error:
+        return cast("Exception", error)
+    return sent
+
+
+def _outcome(sent: _Sent, topic: str) -> RecordRef | Exception:
+    error: BaseException | None = None
+    if isinstance(sent, Exception):
+        error = sent
+    elif (error := sent.exception()) is None:
+        metadata = sent.result()
+        return RecordRef(metadata.topic, metadata.partition, metadata.offset)
+    if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError | InvalidTopicError):
+        return RecordRefusedError(f"{type(error).__name__}: {error}")
+    if isinstance(error, KafkaError):
+        gone = ConnectionError(f"Kafka does not take records for {topic}: {type(error).__name__}")
+        gone.__cause__ = error
+        return gone
+    if isinstance(error, Exception):
+        return error
+    raise error
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from datalab.runtime.logs import get_logger
 log = get_logger(__name__)
 PROBLEM = "application/problem+json"
 HEALTH = "application/health+json"
+_RETRY_AFTER_S = 5
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
@@ -28,23 +30,36 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
 
     def response(self, instance: str) -> JSONResponse:
         """The problem as an answer to a request for `instance`."""
-        headers = self.extra.pop("headers", None)
+        extra = {name: value for name, value in self.extra.items() if name != "headers"}
         body = {
             "type": "about:blank",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "instance": instance,
-            **self.extra,
+            **extra,
         }
-        return JSONResponse(body, self.status, media_type=PROBLEM, headers=headers)
+        return JSONResponse(body, self.status, media_type=PROBLEM, headers=self.extra.get("headers"))
 
 
-def create_app(service: str, health: Health, *, version: str = "1", description: str = "") -> FastAPI:
+class Dependency(NamedTuple):
+    """Something that requests need and that may be away. Errors of the `kinds` are looked at by `is_away`: those that
+    it says are an outage are answered with 503, the others stay faults of ours."""
+
+    name: str
+    kinds: tuple[type[Exception], ...]
+    is_away: Callable[[Exception], bool]
+
+
+def create_app(
+    service: str, health: Health, *, needs: Dependency | None = None, version: str = "1", description: str = ""
+) -> FastAPI:
     """A FastAPI application with the endpoints of every service; routers of the service are added by its app."""
     app = FastAPI(title=f"DataFlow Lab {service}", version=version, description=description)
     _add_health(app, service, health)
     _add_problems(app)
+    if needs is not None:
+        _add_outage(app, needs)
     return app
 
 
@@ -88,6 +103,23 @@ def _add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("request.failed", path=request.url.path, exc_info=error)
-        detail = "an unexpected error; the service's log has the details"
-        return Problem(500, "Internal Server Error", detail).response(request.url.path)
+        return _unexpected(request, error)
+
+
+def _add_outage(app: FastAPI, dependency: Dependency) -> None:
+    async def away(request: Request, error: Exception) -> JSONResponse:
+        if not dependency.is_away(error):
+            return _unexpected(request, error)
+        log.warning("request.unavailable", path=request.url.path, needs=dependency.name, reason=type(error).__name__)
+        detail = f"{dependency.name} does not answer at the moment; try again"
+        headers = {"Retry-After": str(_RETRY_AFTER_S)}
+        return Problem(503, "Service Unavailable", detail, headers=headers).response(request.url.path)
+
+    for kind in dependency.kinds:
+        app.add_exception_handler(kind, away)
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request.failed", path=request.url.path, exc_info=error)
+    detail = "an unexpected error; the service's log has the details"
+    return Problem(500, "Internal Server Error", detail).response(request.url.path)

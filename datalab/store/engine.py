@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from datalab.runtime.web import Dependency
 
 Sessions = async_sessionmaker[AsyncSession]
 _AWAY = (
@@ -38,6 +40,12 @@ def database_is_down(error: BaseException) -> bool:
         origin = getattr(error.orig, "__cause__", None)
         return error.connection_invalidated or isinstance(origin, _AWAY)
     return isinstance(error, (OSError, TimeoutError, *_AWAY))
+
+
+# What requests need: `create_app(…, needs=POSTGRES)`. SQLAlchemy lets some of asyncpg's errors through.
+POSTGRES = Dependency(
+    "Postgres", (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError), database_is_down
+)
 
 
 async def check_database(engine: AsyncEngine) -> str | None:

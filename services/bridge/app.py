@@ -18,7 +18,7 @@ from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Check, Health
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
-from datalab.store.engine import check_database, create_engine, create_sessions, database_is_down
+from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.bridge.api import bridge_router
 from services.bridge.ledger import Ledger
 from services.bridge.prefect_history import PrefectHistory
@@ -73,7 +73,9 @@ async def build(
         health.check("relay", relay.check)
         if consumer:
             health.check("kafka", consumer.check)
-        app = create_app("bridge", health, description="Events start flow runs, exactly one each; runs report back.")
+        app = create_app(
+            "bridge", health, needs=POSTGRES, description="Events start flow runs, exactly one each; runs report back."
+        )
         app.include_router(bridge_router(book, ledger, settings.prefect_pages))
         yield Bridge(app, consumer, relay)
 

@@ -6,40 +6,42 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from datalab.bus.publisher import Publisher
 from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Health
 from datalab.runtime.serving import run_all, serve
-from datalab.runtime.web import create_app
 from datalab.store.engine import check_database, create_engine, create_sessions
 from services.ingest.arrivals import Arrivals
-from services.ingest.catalog_api import catalog_router
 from services.ingest.dataset_file import DatasetFile
-from services.ingest.events_api import events_router
 from services.ingest.files_api import files_router
-from services.ingest.intake import Intake
+from services.ingest.http import HttpFace, build_http
+from services.ingest.intake import RecordPublisher
 from services.ingest.landing import watch_landing
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import EventPublisher, Outbox
 from services.ingest.settings import IngestSettings
 
 
+class IngestPublisher(EventPublisher, RecordPublisher, Protocol):
+    """Where all that ingest publishes goes."""
+
+
 @dataclass(frozen=True)
 class Ingest:
     """The service, put together: what serves requests, and what runs beside it."""
 
-    app: FastAPI
+    http: HttpFace
     arrivals: Arrivals
     outbox: Outbox
 
 
 @asynccontextmanager
 async def build(
-    settings: IngestSettings, *, publisher: EventPublisher | None = None, clock: Clock | None = None
+    settings: IngestSettings, *, publisher: IngestPublisher | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Ingest]:
     """The service with its connections, released in reverse order. Kafka and Postgres may be away at that time."""
     clock = clock or SystemClock()
@@ -49,15 +51,15 @@ async def build(
         stack.push_async_callback(engine.dispose)
         if publisher is None:
             publisher = await stack.enter_async_context(_publisher(settings, health))
-        ledger = Ledger(create_sessions(engine))
+        sessions = create_sessions(engine)
+        ledger = Ledger(sessions)
         outbox = Outbox(ledger, publisher, clock)
         datasets = DatasetFile(settings.datalab_config_dir / "datasets.yaml")
         health.check("datasets", datasets.check)
         arrivals = watch_landing(settings, datasets, ledger, outbox, clock)
         _register_checks(health, engine, arrivals, outbox)
-        yield Ingest(
-            _app(settings, health, Intake(publisher, settings.ingest_max_in_flight), ledger, clock), arrivals, outbox
-        )
+        http = build_http(settings, health, publisher, sessions, clock, files_router(ledger))
+        yield Ingest(http, arrivals, outbox)
 
 
 def _publisher(settings: IngestSettings, health: Health) -> Publisher:
@@ -74,21 +76,14 @@ def _register_checks(health: Health, engine: AsyncEngine, arrivals: Arrivals, ou
     health.check("outbox", outbox.check)
 
 
-def _app(settings: IngestSettings, health: Health, intake: Intake, ledger: Ledger, clock: Clock) -> FastAPI:
-    app = create_app("ingest", health, description="Puts events and arriving files on Kafka")
-    app.include_router(events_router(intake, clock, settings.ingest_body_timeout_seconds))
-    app.include_router(catalog_router())
-    app.include_router(files_router(ledger))
-    return app
-
-
 async def main(stop: asyncio.Event) -> None:
     """Run the service until `stop` is set."""
     settings = IngestSettings()
     async with build(settings) as ingest:
         await run_all(
             stop,
-            serve(ingest.app, settings.host, settings.ingest_port, stop),
+            serve(ingest.http.app, settings.host, settings.ingest_port, stop),
+            ingest.http.prune(stop),
             ingest.arrivals.run(stop),
             ingest.outbox.run(stop),
         )

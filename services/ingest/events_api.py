@@ -2,140 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from fastapi.responses import Response
 
-from datalab.runtime.clock import Clock
 from datalab.runtime.web import Problem
-from schemas.codec import BATCH, STRUCTURED
-from services.ingest.acceptance import accept, attributes_of, media_type
-from services.ingest.body import parse_json, read_body
-from services.ingest.intake import RETRY_AFTER_S, Intake
+from schemas.codec import BATCH
+from services.ingest.acceptance import EVENT_LIMIT, media_type
+from services.ingest.answers import Answer, Answers, Claim, fingerprint, key_of
+from services.ingest.body import read_body
+from services.ingest.budget import Budget
+from services.ingest.events_openapi import POST_EVENTS
+from services.ingest.intake import RETRY_AFTER_S
 from services.ingest.metrics import EVENTS
+from services.ingest.publishing import Publishing, entries_of
+from services.ingest.senders import Gate, Sender
 
-EVENT_LIMIT = 1024 * 1024
 BATCH_LIMIT = 8 * 1024 * 1024
-BATCH_EVENTS = 5000
-_EXAMPLE = {
-    "specversion": "1.0",
-    "type": "lab.metric.sampled.v1",
-    "source": "docs",
-    "id": "e1",
-    "data": {"of": "silver.stocks", "name": "rows", "value": 12154, "unit": "1"},
-}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            STRUCTURED: {"schema": {"type": "object"}, "example": _EXAMPLE},
-            BATCH: {"schema": {"type": "array", "items": {"type": "object"}}, "example": [_EXAMPLE]},
-            "application/json": {
-                "schema": {"type": "object"},
-                "description": "binary mode, attributes in ce-* headers",
-            },
-        },
-    }
-}
 
 
-class Accepted(BaseModel):
-    """Where an acknowledged event is."""
+class EventsApi:
+    """What answers a request for publishing. `timeout_s` is how long a body may take."""
 
-    id: str
-    type: str
-    topic: str
-    partition: int
-    offset: int
+    def __init__(self, gate: Gate, publishing: Publishing, answers: Answers, budget: Budget, timeout_s: float) -> None:
+        self._gate, self._publishing, self._answers = gate, publishing, answers
+        self._budget, self._timeout_s = budget, timeout_s
+
+    async def answer(self, request: Request) -> Response:
+        """The answer; raises Problem for a request of which nothing was published."""
+        try:
+            sender = await self._gate.admit(request)
+            with self._budget.hold() as held:
+                limit = BATCH_LIMIT if media_type(request.headers) == BATCH else EVENT_LIMIT
+                body = await read_body(request, limit, self._timeout_s, held)
+                answer, repeated = await self._once(request, sender, body)
+        except Problem as problem:
+            # Batches count their own events; what Kafka did not take counts as unavailable.
+            if problem.status < 500 and "results" not in problem.extra:
+                EVENTS.labels("refused").inc()
+            raise
+        headers = {"Idempotency-Replayed": "true"} if repeated else {}
+        if not answer.is_final:
+            headers["Retry-After"] = str(RETRY_AFTER_S)
+        return Response(answer.body, answer.status, headers, media_type="application/json")
+
+    async def _once(self, request: Request, sender: Sender, body: bytes) -> tuple[Answer, bool]:
+        key = key_of(request)
+        if key is None:
+            return await self._publish(request, sender, body, None), False
+
+        async def publish(claim: Claim) -> Answer:
+            return await self._publish(request, sender, body, claim)
+
+        return await self._answers.once(sender.name, key, fingerprint(request, body), publish)
+
+    async def _publish(self, request: Request, sender: Sender, body: bytes, claim: Claim | None) -> Answer:
+        if media_type(request.headers) != BATCH:
+            return await self._publishing.one(sender, request.headers, body, claim)
+        entries = entries_of(body)
+        self._gate.charge(sender, request, len(entries))
+        return await self._publishing.batch(sender, entries, claim)
 
 
-def events_router(intake: Intake, clock: Clock, body_timeout_s: float) -> APIRouter:
+def events_router(events: EventsApi) -> APIRouter:
     """The router of this module."""
     router = APIRouter(tags=["events"])
 
-    @router.post(
-        "/v1/events",
-        status_code=202,
-        summary="Publish one event, or a batch",
-        response_model=None,
-        openapi_extra=_BODY,
-        responses={
-            202: {"model": Accepted, "description": "Acknowledged by Kafka. For a batch: `results`, one per event"},
-            207: {"description": "A batch of which some events were refused; see `results`"},
-            400: {"description": "Malformed JSON"},
-            413: {"description": "More than 1 MiB per event, or 8 MiB or 5,000 events per batch"},
-            415: {"description": "Not a CloudEvents content type"},
-            422: {"description": "Not an event of a known type; `errors` names the fields"},
-            503: {"description": "Kafka is away or slow; see Retry-After"},
-        },
-    )
-    async def post_events(request: Request) -> JSONResponse:
-        if media_type(request.headers) == BATCH:
-            entries = parse_json(await _read(request, BATCH_LIMIT))
-            return await _publish_batch(entries, request.url.path)
-        body = await _read(request, EVENT_LIMIT)
-        return JSONResponse(await _publish(lambda: attributes_of(request.headers, body)), 202)
-
-    async def _read(request: Request, limit: int) -> bytes:
-        try:
-            return await read_body(request, limit, body_timeout_s)
-        except Problem:
-            EVENTS.labels("refused").inc()
-            raise
-
-    async def _publish(attributes: Any) -> dict[str, Any]:
-        try:
-            event = accept(attributes() if callable(attributes) else attributes, clock.now())
-        except Problem:
-            EVENTS.labels("refused").inc()
-            raise
-        ref = await intake.publish(event)
-        return Accepted(id=event.id, type=event.type, **ref._asdict()).model_dump()
-
-    async def _publish_batch(entries: Any, path: str) -> JSONResponse:
-        if not isinstance(entries, list):
-            raise Problem(422, "Invalid batch", "a batch must be a JSON array of events")
-        if len(entries) > BATCH_EVENTS:
-            raise Problem(413, "Content Too Large", f"a batch may hold {BATCH_EVENTS} events, this one {len(entries)}")
-        outcomes = await asyncio.gather(*(_publish(entry) for entry in entries), return_exceptions=True)
-        return _batch_answer(entries, outcomes, path)
+    @router.post("/v1/events", summary="Publish one event, or a batch", response_model=None, **POST_EVENTS)
+    async def post_events(request: Request) -> Response:
+        return await events.answer(request)
 
     return router
-
-
-def _batch_answer(entries: list[Any], outcomes: list[dict[str, Any] | BaseException], path: str) -> JSONResponse:
-    """202 if all were accepted, 207 if some were, else the status of the first refusal."""
-    results = [
-        _result(index, entry, outcome) for index, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True))
-    ]
-    refused = [result for result in results if result["status"] != 202]
-    body: dict[str, Any] = {"accepted": len(results) - len(refused), "refused": len(refused), "results": results}
-    retry = {"Retry-After": str(RETRY_AFTER_S)} if any(result["status"] == 503 for result in refused) else {}
-    if not refused:
-        return JSONResponse(body, 202)
-    if body["accepted"]:
-        return JSONResponse(body, 207, headers=retry)
-    status = 503 if retry else 422
-    problem = Problem(status, "No event of the batch was accepted", refused[0]["detail"], headers=retry or None, **body)
-    return problem.response(path)
-
-
-def _result(index: int, entry: Any, outcome: dict[str, Any] | BaseException) -> dict[str, Any]:
-    if isinstance(outcome, dict):
-        return {"index": index, "status": 202, **outcome}
-    if not isinstance(outcome, Problem):
-        raise outcome
-    given = entry.get("id") if isinstance(entry, dict) else None
-    errors = {"errors": outcome.extra["errors"]} if "errors" in outcome.extra else {}
-    about = {"id": given} if isinstance(given, str) else {}
-    return {
-        "index": index,
-        "status": outcome.status,
-        **about,
-        "title": outcome.title,
-        "detail": outcome.detail,
-        **errors,
-    }

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from datalab.bus.publisher import RecordRef, RecordRefusedError
 from datalab.runtime.logs import get_logger
 from datalab.runtime.web import Problem
-from schemas.envelope import Event
+from schemas.codec import EncodedRecord
+from services.ingest.acceptance import Draft
 from services.ingest.metrics import EVENTS
-from services.ingest.outbox import EventPublisher
 
 log = get_logger(__name__)
 RETRY_AFTER_S = 5
+Published = RecordRef | Problem
+
+
+class RecordPublisher(Protocol):
+    """Where records go; returns only once they are stored, each with its place or the reason why it is not."""
+
+    async def publish_all(self, records: Sequence[tuple[str, EncodedRecord]]) -> list[RecordRef | Exception]:
+        """Publish in this order. Does not raise for what a broker or a record is to blame for."""
 
 
 class Intake:
     """Takes accepted events. Not more than `max_in_flight` wait for Kafka at once; the next is turned away."""
 
-    def __init__(self, publisher: EventPublisher, max_in_flight: int) -> None:
+    def __init__(self, publisher: RecordPublisher, max_in_flight: int) -> None:
         self._publisher, self._max_in_flight = publisher, max_in_flight
         self._in_flight = 0
 
-    async def publish(self, event: Event) -> RecordRef:
-        """Where the event is now. Raises Problem: 503 while Kafka is away or slow, 413 if it is too large for Kafka."""
-        if self._in_flight >= self._max_in_flight:
-            raise unavailable(f"{self._in_flight} events wait for Kafka already")
-        self._in_flight += 1
+    async def publish(self, drafts: Sequence[Draft]) -> list[Published]:
+        """Where each event is now, or the problem with it: 503 while Kafka is away or slow, 413 if it is too large."""
+        if not drafts:
+            return []
+        if self._in_flight + len(drafts) > self._max_in_flight:
+            EVENTS.labels("unavailable").inc(len(drafts))
+            return [_unavailable(f"{self._in_flight} events wait for Kafka already")] * len(drafts)
+        self._in_flight += len(drafts)
         try:
-            ref = await self._publisher.publish(event)
-        except RecordRefusedError as error:
-            EVENTS.labels("refused").inc()
-            raise Problem(413, "Content Too Large", f"Kafka does not take the event: {error}") from error
-        except OSError as error:
-            log.warning("event.unavailable", event_id=event.id, type=event.type, reason=str(error))
-            raise unavailable("Kafka does not acknowledge events at the moment") from error
+            outcomes = await self._publisher.publish_all([(draft.topic, draft.record) for draft in drafts])
         finally:
-            self._in_flight -= 1
-        EVENTS.labels("accepted").inc()
-        return ref
+            self._in_flight -= len(drafts)
+        published = [_published(outcome) for outcome in outcomes]
+        accepted = sum(isinstance(outcome, RecordRef) for outcome in outcomes)
+        away = sum(isinstance(outcome, OSError) for outcome in outcomes)
+        EVENTS.labels("accepted").inc(accepted)
+        EVENTS.labels("unavailable").inc(away)
+        if reasons := {str(outcome) for outcome in outcomes if isinstance(outcome, OSError)}:
+            log.warning("events.unavailable", types=sorted({draft.type for draft in drafts}), reasons=sorted(reasons))
+        return published
 
 
-def unavailable(detail: str) -> Problem:
+def _published(outcome: RecordRef | Exception) -> Published:
+    if isinstance(outcome, RecordRef):
+        return outcome
+    if isinstance(outcome, RecordRefusedError):
+        return Problem(413, "Content Too Large", f"Kafka does not take the event: {outcome}")
+    if isinstance(outcome, OSError):
+        return _unavailable("Kafka does not acknowledge events at the moment")
+    raise outcome
+
+
+def _unavailable(detail: str) -> Problem:
     """The answer while the event cannot be stored. It may turn up all the same; a repeat under its id is harmless."""
-    EVENTS.labels("unavailable").inc()
     detail += "; send it again under the same id"
     return Problem(503, "Service Unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -18,7 +18,7 @@ from datalab.runtime.health import Health
 from datalab.runtime.logs import get_logger
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
-from datalab.store.engine import check_database, create_engine, create_sessions, database_is_down
+from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.monitor.api.routes import routes
 from services.monitor.effects import Effects
 from services.monitor.gauges import Gauges
@@ -84,7 +84,9 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
     health.check("stream", stream.check)
     health.check("outbox", outbox.check)
     health.check("overruns", overruns.check)
-    app = create_app("monitor", health, description="Run history, alerts and metrics from the lab's events.")
+    app = create_app(
+        "monitor", health, needs=POSTGRES, description="Run history, alerts and metrics from the lab's events."
+    )
     app.include_router(routes(sessions, rules, clock))
     return Monitor(app, stream, outbox, lookout, gauges)
 

@@ -16,7 +16,7 @@ from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Health
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
-from datalab.store.engine import Sessions, check_database, create_engine, create_sessions, database_is_down
+from datalab.store.engine import POSTGRES, Sessions, check_database, create_engine, create_sessions, database_is_down
 from services.notifier.api import alerts, deliveries, subscriptions
 from services.notifier.channels.email import EmailChannel, MailServer
 from services.notifier.channels.slack import SlackChannel
@@ -80,7 +80,9 @@ class Notifier:
 
     def web(self, health: Health) -> FastAPI:
         """The REST of this process."""
-        app = create_app("notifier", health, description="Deliveries of alerts and events, and their ledger.")
+        app = create_app(
+            "notifier", health, needs=POSTGRES, description="Deliveries of alerts and events, and their ledger."
+        )
         overlap = timedelta(hours=self._settings.notifier_rotation_hours)
         parts = (self._subscriptions, self.ledger, self.sender, self._guard, self._clock, overlap)
         app.include_router(subscriptions.router(*parts))

@@ -92,7 +92,7 @@ def start_ingest(kafka_bootstrap: str, database_url: str, landing: Path) -> Star
         stop = asyncio.Event()
         async with build(settings, clock=clock) as ingest:
             parts = [asyncio.create_task(ingest.arrivals.run(stop)), asyncio.create_task(ingest.outbox.run(stop))]
-            transport = httpx.ASGITransport(ingest.app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(ingest.http.app, raise_app_exceptions=False)
             try:
                 async with httpx.AsyncClient(transport=transport, base_url="http://ingest", timeout=30) as http:
                     yield RunningIngest(http, landing, settings.kafka_bootstrap_servers)

@@ -125,5 +125,5 @@ async def test_it_is_ready_and_shows_its_metrics(start_ingest: StartIngest) -> N
         await ingest.http.post("/v1/events", json=metric(), headers=STRUCTURED)
         ready = await ingest.http.get("/readyz?verbose")
         assert ready.status_code == 200, ready.text
-        assert set(ready.json()["checks"]) == {"kafka", "postgres", "arrivals", "outbox"}
+        assert set(ready.json()["checks"]) == {"kafka", "postgres", "arrivals", "outbox", "datasets"}
         assert 'datalab_ingest_events_total{outcome="accepted"}' in (await ingest.http.get("/metrics")).text

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from datalab.runtime.health import Health
-from datalab.runtime.web import HEALTH, PROBLEM, Problem, create_app
+from datalab.runtime.web import HEALTH, PROBLEM, Dependency, Problem, create_app
 
 
 @pytest.fixture
@@ -103,3 +104,26 @@ async def test_readiness_names_what_fails_and_why(http: httpx.AsyncClient, healt
     assert outputs == {"unwell": "no broker", "raising": "ValueError: wrong", "hanging": "no answer within 0.05 s"}
     assert set((await http.get("/readyz?verbose")).json()["checks"]) == {"well", "unwell", "raising", "hanging"}
     assert (await http.get("/livez")).status_code == 200
+
+
+async def test_a_dependency_that_is_away_is_503_and_its_other_errors_are_ours() -> None:
+    needs = Dependency("Store", (LookupError,), lambda error: str(error) == "away")
+    app = create_app("sample", Health(), needs=needs)
+
+    @app.get("/{word}")
+    async def fail(word: str) -> None:
+        raise KeyError(word) if word == "other" else LookupError(word)
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://sample") as client:
+        away, other = await client.get("/away"), await client.get("/other")
+
+    assert (away.status_code, away.headers["content-type"], away.headers["retry-after"]) == (503, PROBLEM, "5")
+    assert "Store" in away.json()["detail"]
+    assert other.status_code == 500
+
+
+@pytest.mark.parametrize("service", ["ingest", "bridge", "monitor", "notifier"])
+def test_every_service_says_that_it_needs_postgres(service: str) -> None:
+    folder = Path(__file__).parents[3] / "services" / service
+    assert "needs=POSTGRES" in "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
