@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Generic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import Counter, Gauge
+from typing_extensions import TypeVar
 
 from datalab.bus.deadletters import DeadLetters
 from datalab.bus.progress import Progress
@@ -23,21 +24,28 @@ from schemas.codec import CodecError, EncodedRecord, decode
 from schemas.envelope import Event
 
 log = get_logger(__name__)
+Message = TypeVar("Message", default=Event)
 Handler = Callable[[Event, RecordRef], Awaitable[None]]
+# From key, value and headers; raises CodecError for what it cannot read.
+Decoder = Callable[[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], Message]
 CONSUMED = Counter("datalab_events_consumed", "Records by outcome", ["group", "topic", "outcome"])
 LAG = Gauge("datalab_consumer_lag", "Records between position and end", ["group", "topic", "partition"])
 
 
-class Consumer:
-    """One member of a consumer group. Partitions are handled side by side, records of a partition in order."""
+class Consumer(Generic[Message]):
+    """One member of a consumer group. Partitions are handled side by side, records of a partition in order.
 
-    def __init__(
+    Records are the lab's events unless a `decoder` reads them as something else.
+    """
+
+    def __init__(  # noqa: PLR0913 - one for each thing that may differ between groups, all but four by name
         self,
         bootstrap: str,
         group: str,
         topics: Sequence[str],
-        handler: Handler,
+        handler: Callable[[Message, RecordRef], Awaitable[None]],
         *,
+        decoder: Decoder[Message] | None = None,
         dead_letters: DeadLetters,
         retry: RetryPolicy | None = None,
         batch: int = 200,
@@ -46,6 +54,7 @@ class Consumer:
         self._bootstrap, self._group, self._topics, self._batch = bootstrap, group, list(topics), batch
         self._handler, self._dead_letters, self._retry = handler, dead_letters, retry or RetryPolicy()
         self._progress = Progress(stall_s)
+        self._decode: Callable[..., Any] = decoder or decode
 
     async def check(self) -> str | None:
         """Readiness: None, or why no progress is made."""
@@ -118,7 +127,7 @@ class Consumer:
             while True:
                 attempt += 1
                 try:
-                    await self._handler(decode(record.key, record.value, record.headers), ref)
+                    await self._handler(self._decode(record.key, record.value, record.headers), ref)
                 except CodecError as error:
                     return await self._bury(record, ref, str(error), stop)
                 except Exception as error:

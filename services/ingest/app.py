@@ -23,6 +23,7 @@ from services.ingest.intake import RecordPublisher
 from services.ingest.landing import watch_landing
 from services.ingest.ledger import Ledger
 from services.ingest.outbox import EventPublisher, Outbox
+from services.ingest.s3.intake import S3Intake, follow_store
 from services.ingest.settings import IngestSettings
 
 
@@ -37,6 +38,7 @@ class Ingest:
     http: HttpFace
     arrivals: Arrivals
     outbox: Outbox
+    objects: S3Intake
 
 
 @asynccontextmanager
@@ -57,9 +59,10 @@ async def build(
         datasets = DatasetFile(settings.datalab_config_dir / "datasets.yaml")
         health.check("datasets", datasets.check)
         arrivals = watch_landing(settings, datasets, ledger, outbox, clock)
+        objects = await stack.enter_async_context(follow_store(settings, ledger, datasets, clock, outbox.wake, health))
         _register_checks(health, engine, arrivals, outbox)
         http = build_http(settings, health, publisher, sessions, clock, files_router(ledger))
-        yield Ingest(http, arrivals, outbox)
+        yield Ingest(http, arrivals, outbox, objects)
 
 
 def _publisher(settings: IngestSettings, health: Health) -> Publisher:
@@ -86,4 +89,5 @@ async def main(stop: asyncio.Event) -> None:
             ingest.http.prune(stop),
             ingest.arrivals.run(stop),
             ingest.outbox.run(stop),
+            ingest.objects.run(stop),
         )

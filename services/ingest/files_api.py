@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from datalab.runtime.web import Problem
 from datalab.store.engine import database_is_down
@@ -33,8 +33,10 @@ class FileEntry(BaseModel):
     topic: str | None
     partition: int | None
     offset: int | None
+    version: str = Field(description="ETag of an object; empty for a file")
     first_seen_at: datetime
     updated_at: datetime
+    gone_at: datetime | None = Field(description="When an object was found to be gone")
 
 
 class FilePage(BaseModel):

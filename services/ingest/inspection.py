@@ -20,7 +20,7 @@ from schemas.envelope import event_id
 from schemas.files import FileFormat
 from schemas.sources import Source
 from services.ingest.content import HEAD_BYTES, content_fault
-from services.ingest.file_event import modified_at
+from services.ingest.file_event import modified_at, uri_of
 from services.ingest.listing import Found, within
 from services.ingest.placement import Placement, dataset_of, place
 from services.ingest.settling import Stamp
@@ -95,7 +95,7 @@ def _read(found: Found, placement: Placement, root: Path, stopping: threading.Ev
         return Refused(fault, placement.dataset)
     if digest is None:
         return Vanished()
-    return Arrived(placement.dataset, placement.format, digest, event_id(Path(found.path).as_uri(), digest))
+    return Arrived(placement.dataset, placement.format, digest, event_id(uri_of(found.path), digest))
 
 
 def _name_fault(found: Found) -> str | None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from datalab.store.engine import Sessions
@@ -21,6 +21,7 @@ from services.ingest.listing import Found
 
 Status = Literal["pending", "published", "duplicate", "refused"]
 _LOOKUP = 1000
+_VERSION = (FileRow.path, FileRow.size_bytes, FileRow.mtime_ns, FileRow.version)
 
 
 def ledger_path(path: str) -> str:
@@ -41,13 +42,9 @@ class Ledger:
         known: set[str] = set()
         async with self._sessions() as session:
             for start in range(0, len(keys), _LOOKUP):
-                version = tuple_(FileRow.path, FileRow.size_bytes, FileRow.mtime_ns)
-                rows = await session.execute(
-                    select(FileRow.path, FileRow.size_bytes, FileRow.mtime_ns).where(
-                        version.in_(keys[start : start + _LOOKUP])
-                    )
-                )
-                known.update(versions[row.path, row.size_bytes, row.mtime_ns] for row in rows)
+                block = tuple_(*_VERSION).in_(keys[start : start + _LOOKUP])
+                rows = await session.execute(select(*_VERSION).where(block))
+                known.update(versions[row.path, row.size_bytes, row.mtime_ns, row.version] for row in rows)
         return known
 
     async def store(self, decided: Sequence[tuple[Found, Arrived | Refused]]) -> list[Status]:
@@ -64,9 +61,15 @@ class Ledger:
             )
             rows = [_row(file, verdict, repeated) for file, verdict in decided]
             # Another instance, or we before a crash, may have stored a version already: that row stays.
-            key = ["path", "size_bytes", "mtime_ns"]
-            await session.execute(insert(FileRow).values(rows).on_conflict_do_nothing(index_elements=key))
+            await session.execute(insert(FileRow).values(rows).on_conflict_do_nothing(index_elements=_VERSION))
         return [row["status"] for row in rows]
+
+    async def gone(self, path: str, at: datetime) -> bool:
+        """Note that nothing is at this path any more; returns whether something was known to be."""
+        here = update(FileRow).where(FileRow.path == ledger_path(path), FileRow.gone_at.is_(None))
+        async with self._sessions.begin() as session:
+            noted = await session.execute(here.values(gone_at=at, updated_at=at).returning(FileRow.id))
+            return noted.first() is not None
 
     @asynccontextmanager
     async def claim_pending(self, limit: int) -> AsyncIterator[list[FileRow]]:
@@ -104,6 +107,7 @@ def _row(file: Found, verdict: Arrived | Refused, repeated: Collection[str | Non
         "path": ledger_path(file.path),
         "size_bytes": file.stamp.size_bytes,
         "mtime_ns": file.stamp.mtime_ns,
+        "version": file.stamp.version,
         "dataset": verdict.dataset and ledger_path(verdict.dataset),
         "format": None,
         "sha256": None,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from datalab.runtime.settings import LabSettings
+from services.ingest.s3.settings import S3Settings
 
 
-class IngestSettings(LabSettings):
+class IngestSettings(S3Settings):
     """Read from the environment, under the upper-case name of each field."""
 
     ingest_port: int = Field(default=8081, ge=0, le=65535)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 
 class Stamp(NamedTuple):
-    """What tells one version of a file from the next without reading it."""
+    """What tells one version of a file from the next without reading it; `version` is an object's ETag."""
 
     size_bytes: int
     mtime_ns: int
+    version: str = ""
 
 
 class _Wait(NamedTuple):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from datalab.bus.publisher import RecordRef
 from datalab.bus.reader import read_events
-from datalab.runtime.clock import Clock
+from datalab.runtime.clock import Clock, SystemClock
 from schemas.envelope import Event
 from services.ingest.app import build
 from services.ingest.settings import IngestSettings
@@ -63,6 +64,19 @@ class RunningIngest:
         )
 
 
+class ShiftedClock(SystemClock):
+    """The machine's clock, but for a difference that a test sets."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead.total_seconds()
+
+
 StartIngest = Callable[..., AbstractAsyncContextManager[RunningIngest]]
 
 
@@ -91,7 +105,8 @@ def start_ingest(kafka_bootstrap: str, database_url: str, landing: Path) -> Star
         )
         stop = asyncio.Event()
         async with build(settings, clock=clock) as ingest:
-            parts = [asyncio.create_task(ingest.arrivals.run(stop)), asyncio.create_task(ingest.outbox.run(stop))]
+            runs = (ingest.arrivals.run, ingest.outbox.run, ingest.objects.run)
+            parts = [asyncio.create_task(run(stop)) for run in runs]
             transport = httpx.ASGITransport(ingest.http.app, raise_app_exceptions=False)
             try:
                 async with httpx.AsyncClient(transport=transport, base_url="http://ingest", timeout=30) as http:
