@@ -13,14 +13,14 @@ from typing import Any
 
 import jsonschema_rs
 
+from schemas.explaining import DATA, NAMED, explainable
+
 Faults = Callable[[Any], list[str]]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SIZE_LIMIT = 256 * 1024
 DEPTH_LIMIT = 64
 _FAULTS_TOLD = 20
 _REASON_LENGTH = 300
-# Below these words stands data, in which `$ref` is a name like any other.
-_DATA_WORDS = frozenset({"const", "enum", "default", "examples"})
 
 
 class SchemaError(ValueError):
@@ -42,24 +42,35 @@ def compile_schema(schema: dict[str, Any]) -> Faults:
     kinds = schema.get("type", "object")
     if kinds != "object" and "object" not in kinds:
         raise SchemaError("type: the data of an event is an object")
+    validator = _validator(schema)
+    try:
+        explainer = _validator(explainable(schema))
+    except SchemaError:  # a reference into what was put elsewhere: whether data fits is told all the same
+        explainer = None
+    return lambda data: _faults(validator, explainer, data)
+
+
+def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
     try:
         jsonschema_rs.meta.validate({**schema, "$schema": DIALECT})
-        validator = jsonschema_rs.Draft202012Validator(
+        return jsonschema_rs.Draft202012Validator(
             schema, validate_formats=True, offline=True, pattern_options=jsonschema_rs.RegexOptions()
         )
     except jsonschema_rs.ValidationError as error:
         raise SchemaError(f"{_path(error.instance_path, 'schema')}: {_shortened(error.message)}") from error
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(f"schema: {_shortened(str(error))}") from error
-    return lambda data: _faults(validator, data)
 
 
-def _faults(validator: jsonschema_rs.Draft202012Validator, data: Any) -> list[str]:
+def _faults(
+    validator: jsonschema_rs.Draft202012Validator, explainer: jsonschema_rs.Draft202012Validator | None, data: Any
+) -> list[str]:
     try:
         # The quick answer first: nearly all events are valid.
         if validator.is_valid(data):
             return []
-        return [_fault(error) for error in islice(validator.iter_errors(data), _FAULTS_TOLD)]
+        errors = islice(explainer.iter_errors(data), _FAULTS_TOLD) if explainer is not None else ()
+        return [_fault(error) for error in errors] or ["data: does not fit the schema"]
     except ValueError as error:  # half a surrogate pair, or what no JSON text can hold
         return [f"data: {_shortened(str(error))}"]
 
@@ -71,6 +82,8 @@ def _fault(error: jsonschema_rs.ValidationError) -> str:
             return f"{_below(field, str(name))}: is missing"
         case jsonschema_rs.ValidationErrorKind.AdditionalProperties(names):
             return f"{_below(field, names[0])}: is not a field of this type"
+        case jsonschema_rs.ValidationErrorKind.Not({"not": {**words}}):
+            return f"{field}: does not fit {', '.join(map(str, words))} of the schema"
     return f"{field}: {_shortened(error.message)}"
 
 
@@ -91,12 +104,16 @@ def _check_size(schema: dict[str, Any]) -> None:
 
 
 def _references(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every reference with its place. Below NAMED, `$ref` is the name of a field."""
     items = enumerate(node) if isinstance(node, list) else node.items() if isinstance(node, dict) else ()
     for key, value in items:
         at = f"{path}.{key}" if path else str(key)
-        if key in {"$ref", "$dynamicRef"} and not path.endswith("properties"):
+        if key in {"$ref", "$dynamicRef"}:
             yield at, value
-        elif key not in _DATA_WORDS or path.endswith("properties"):
+        elif key in NAMED and isinstance(value, dict):
+            for name, one in value.items():
+                yield from _references(one, f"{at}.{name}")
+        elif key not in DATA:
             yield from _references(value, at)
 
 
