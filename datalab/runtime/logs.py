@@ -10,8 +10,10 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# user:password@ of an address, and the values of bearer tokens and webhook secrets.
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)|(?<=[Bb]earer )\S+|whsec_[A-Za-z0-9+/=]+")
+# user:password@ of an address, and the values of bearer tokens, webhook secrets and tokens of ingest.
+_CREDENTIALS = re.compile(
+    r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)|(?<=[Bb]earer )\S+|whsec_[A-Za-z0-9+/=]+|dlt_[A-Za-z0-9_-]{20,}"
+)
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -10,7 +10,8 @@ SCRIPT = """
 import logging
 from datalab.runtime.logs import configure_logging, get_logger
 configure_logging("sample")
-get_logger("x").info("thing.happened", url="postgresql://user:hunter2@host/db", header="Bearer hunter2", n=1)
+about = dict(url="postgresql://user:hunter2@host/db", header="Bearer hunter2", token="dlt_hunter2hunter2hunter2")
+get_logger("x").info("thing.happened", n=1, **about)
 logging.getLogger("library").warning("cannot reach %s", "amqp://user:hunter2@host")
 try:
     raise ValueError("at https://user:hunter2@host/")
