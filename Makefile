@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture lock bench-start bench-starts clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture lock bench-files bench-start bench-starts bench-validation clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,8 +54,14 @@ lock: setup ## Resolve requirements.in anew, with hashes
 bench-starts: setup ## Seconds from event to running flow and from file to Gold, beside the stock worker
 	@$(BIN)/python -m bench.starts
 
+bench-files: setup ## Seconds from file to event, and for 10,000 files
+	@$(BIN)/python -m bench.files
+
 bench-start: setup ## Seconds and memory of the lab's start
 	@$(BIN)/python -m bench.start
+
+bench-validation: setup ## Microseconds to judge an event's data, by the validators there are
+	@$(BIN)/python -m bench.validation
 
 clean: ## Remove the environment and the lab's state
 	@if [ -x $(BIN)/datalab ]; then $(BIN)/datalab down; fi

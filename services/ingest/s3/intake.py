@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from datalab.bus.consumer import Consumer
@@ -74,7 +74,7 @@ async def follow_store(
             bootstrap,
             GROUP,
             [TOPIC],
-            _Handler(objects).handle,
+            _Handler(objects, settings.ignored_buckets).handle,
             decoder=read_notification,
             dead_letters=KafkaDeadLetters(publisher),
             # An outage must not empty the topic into the dead letters; what the store refuses is tried a few times.
@@ -89,14 +89,16 @@ async def follow_store(
 class _Handler:
     """What is done about the notices of one record: all of them, whatever becomes of the first."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, objects: Objects, ignored_buckets: Collection[str]) -> None:
+        self._objects, self._ignored_buckets = objects, ignored_buckets
 
     async def handle(self, notices: Sequence[Notice], ref: RecordRef) -> None:
         """Returns once the ledger holds what the notices led to; raises what the last of them could not be."""
         refused: list[str] = []
         hopeless = True
         for notice in notices:
+            if notice.bucket in self._ignored_buckets:
+                continue
             try:
                 await self._objects.refresh(notice.bucket, notice.keys)
             except (PermanentError, StoreRefusedError) as error:

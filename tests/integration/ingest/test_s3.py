@@ -105,7 +105,7 @@ class Objects:
 
 @asynccontextmanager
 async def following(start: StartIngest, url: str, bucket: str, **changed: Any) -> AsyncIterator[Objects]:
-    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
+    keys = {"s3_access_key_id": ACCESS_KEY, "s3_secret_access_key": SECRET_KEY, "s3_region": REGION}
     async with start(**{"minio_endpoint": url, **keys, **changed}) as ingest:
         yield Objects(ingest, bucket)
 
@@ -254,10 +254,27 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_with_the_reason_and_
         assert len(await objects.arrived(1)) == 1
 
 
+async def test_a_bucket_whose_files_are_noticed_otherwise_is_left_alone(
+    start_ingest: StartIngest, gateway: Gateway, bucket: str
+) -> None:
+    other = f"{bucket}-other"
+    await asyncio.to_thread(gateway.client.create_bucket, Bucket=other)
+    both = {"ingest_s3_buckets": f"{bucket},{other}", "ingest_s3_list_interval_seconds": 0.2}
+    async with following(start_ingest, gateway.url, bucket, ingest_s3_ignored_buckets=bucket, **both) as objects:
+        await asyncio.to_thread(gateway.put, bucket, "stocks/a.csv", ROWS)
+        await objects.notify(objects.notice("stocks/a.csv"))
+        await asyncio.to_thread(gateway.put, other, "stocks/a.csv", ROWS)
+        await Objects(objects.ingest, other).arrived(1)
+        await objects.notify(f"last of {bucket}".encode())  # one key, one partition: after the notice above
+        await eventually(objects.buried)
+
+        assert await objects.rows() == []
+
+
 async def test_a_store_that_refuses_us_ends_in_the_dead_letters(
     start_ingest: StartIngest, gateway: Gateway, bucket: str
 ) -> None:
-    async with following(start_ingest, gateway.url, bucket, AWS_SECRET_ACCESS_KEY="wrong") as objects:
+    async with following(start_ingest, gateway.url, bucket, s3_secret_access_key="wrong") as objects:
         await objects.notify(objects.notice("stocks/a.csv"))
         (letter,) = await eventually(objects.buried, within_s=40)
         assert "does not let us read" in letter["dlq_reason"]
