@@ -21,10 +21,10 @@ class FileArrived(EventData):
     path: str = Field(description="The same place as a plain path or key, not encoded")
     name: str = Field(description="Last part of the path")
     dataset: str = Field(description="Dataset that the file belongs to; the first directory below landing")
-    format: FileFormat
-    size_bytes: int = Field(gt=0)
+    format: FileFormat = Field(description="How the content is read")
+    size_bytes: int = Field(gt=0, description="Size of the content in bytes")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Hash of the content, hexadecimal")
-    modified_at: AwareDatetime
+    modified_at: AwareDatetime = Field(description="When the content was last changed, as its store says")
 
     def subject(self) -> str:
         return self.dataset

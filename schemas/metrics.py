@@ -33,10 +33,10 @@ class MetricSampled(EventData):
     topic: ClassVar[str] = "lab.metrics"
 
     of: str = Field(description="What was measured: a table, a topic, a service")
-    name: str
-    value: float
-    unit: str = Field(description="UCUM-like: s, By, 1, 1/s")
-    labels: dict[str, str] = Field(default_factory=dict)
+    name: str = Field(description="Which measurement, such as topic.lag")
+    value: float = Field(description="What was measured, in `unit`")
+    unit: str = Field(description="Unit of `value`, as in UCUM: s, By, 1, 1/s")
+    labels: dict[str, str] = Field(default_factory=dict, description="What tells this from others of the same name")
 
     def subject(self) -> str:
         return self.of

@@ -12,10 +12,12 @@ from schemas.envelope import EventData
 class _ModelVersion(EventData):
     topic: ClassVar[str] = "lab.models"
 
-    name: str
-    version: str
+    name: str = Field(description="Name of the model in the registry")
+    version: str = Field(description="Version in the registry, a whole number as text")
     run_id: str = Field(description="MLflow run that made this version")
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="What was measured of it, in the unit its name ends with"
+    )
     reason: str | None = Field(default=None, description="Why it was promoted or rejected")
 
     def subject(self) -> str:
@@ -44,12 +46,12 @@ class _Score(EventData):
     topic: ClassVar[str] = "lab.models"
 
     name: str = Field(description="Name of the model in the registry")
-    version: str
-    dataset: str
+    version: str = Field(description="Version in the registry, a whole number as text")
+    dataset: str = Field(description="Name of the dataset that was scored")
     entity: str = Field(description="What was scored, such as a symbol")
     period: str = Field(description="When it was observed, as an ISO date")
-    observed: float
-    predicted: float
+    observed: float = Field(description="The value in the data, in the data's own unit")
+    predicted: float = Field(description="The value that the model expected, in the same unit")
     score: float = Field(ge=0, description="|observed - predicted| in standard deviations of the model's own errors")
     threshold: float = Field(gt=0, description="From this score on an observation is unusual")
     data_version: int = Field(ge=0, description="Delta version of the table that was scored")

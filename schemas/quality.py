@@ -16,22 +16,22 @@ class RuleResult(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    severity: RuleSeverity
+    name: str = Field(description="Name of the rule, as in config/datasets.yaml")
+    severity: RuleSeverity = Field(description="What becomes of rows that break it")
     expression: str = Field(description="SQL expression that must hold")
-    failed_rows: int = Field(ge=0)
+    failed_rows: int = Field(ge=0, description="Rows that broke it; 1 for a failed rule over the whole table")
 
 
 class _QualityChecked(EventData):
     topic: ClassVar[str] = "lab.quality"
 
-    dataset: str
+    dataset: str = Field(description="Name of the dataset, as in config/datasets.yaml")
     table: str = Field(description="Location of the table that was checked")
     run_id: str | None = Field(default=None, description="Prefect flow run; none outside Prefect")
-    source_uri: str
-    rows_checked: int = Field(ge=0)
+    source_uri: str = Field(description="URI of the file whose rows were checked")
+    rows_checked: int = Field(ge=0, description="Rows that were checked")
     rows_failed: int = Field(ge=0, description="Rows that broke at least one rule")
-    rules: list[RuleResult]
+    rules: list[RuleResult] = Field(description="What each rule found")
 
     def subject(self) -> str:
         return self.dataset

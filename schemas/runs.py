@@ -12,20 +12,20 @@ from schemas.envelope import EventData
 class _RunState(EventData):
     topic: ClassVar[str] = "lab.runs"
 
-    run_id: str
-    run_name: str
-    flow: str
+    run_id: str = Field(description="Id of the Prefect flow run")
+    run_name: str = Field(description="Name of the run, as Prefect's pages show it")
+    flow: str = Field(description="Name of the flow")
     deployment: str | None = Field(default=None, description="flow/deployment; none for a run without one")
     state_id: str = Field(description="Id of the Prefect state; with run_id it identifies this event")
     state_type: str = Field(description="Prefect's state type, such as COMPLETED")
     state_name: str = Field(description="Prefect's state name, such as AwaitingRetry")
     message: str | None = Field(default=None, description="Prefect's message, shortened to 4,000 characters")
-    occurred_at: AwareDatetime
-    start_time: AwareDatetime | None = None
-    end_time: AwareDatetime | None = None
+    occurred_at: AwareDatetime = Field(description="When the run came into this state")
+    start_time: AwareDatetime | None = Field(default=None, description="When the flow's code began; none before")
+    end_time: AwareDatetime | None = Field(default=None, description="When the run ended; none before")
     duration_s: float | None = Field(default=None, ge=0, description="Seconds in state Running, in total")
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    tags: list[str] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict, description="What the flow was called with, by name")
+    tags: list[str] = Field(default_factory=list, description="Tags of the run in Prefect")
 
     def subject(self) -> str:
         return self.run_id
@@ -82,11 +82,11 @@ class RunOverrun(EventData):
     type: ClassVar[str] = "lab.run.overrun.v1"
     topic: ClassVar[str] = "lab.runs"
 
-    run_id: str
-    run_name: str
-    flow: str
+    run_id: str = Field(description="Id of the Prefect flow run")
+    run_name: str = Field(description="Name of the run, as Prefect's pages show it")
+    flow: str = Field(description="Name of the flow")
     deployment: str | None = Field(default=None, description="flow/deployment; none for a run without one")
-    start_time: AwareDatetime
+    start_time: AwareDatetime = Field(description="When the flow's code began")
     limit_s: float = Field(gt=0, description="Seconds that a run of it may take")
     exceeded_at: AwareDatetime = Field(description="start_time + limit_s")
 

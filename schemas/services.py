@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from schemas.envelope import EventData
 
@@ -12,10 +12,10 @@ from schemas.envelope import EventData
 class _ServiceHealth(EventData):
     topic: ClassVar[str] = "lab.services"
 
-    service: str
-    check: str
-    reason: str
-    since: AwareDatetime
+    service: str = Field(description="What depends on being well, such as kafka, prefect or spark")
+    check: str = Field(description="Name of the check")
+    reason: str = Field(description="What the check found, for people")
+    since: AwareDatetime = Field(description="Since when it has been so")
 
     def subject(self) -> str:
         return self.service

@@ -12,6 +12,14 @@ from schemas.codec import decode, decode_attributes, encode, to_structured
 
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples"
 FILES = sorted(EXAMPLES.glob("*/*.json"))
+# What an event of the type never carries, though its model, which it shares, has the field.
+NEVER = {
+    "lab.run.scheduled.v1": {"end_time"},
+    "lab.run.started.v1": {"end_time"},
+    "lab.run.late.v1": {"start_time", "end_time", "duration_s"},
+    "lab.alert.firing.v1": {"ends_at"},
+    "lab.notification.delivered.v1": {"reason"},
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -31,3 +39,12 @@ def test_every_type_has_two_examples_and_no_example_is_of_an_unknown_type() -> N
 
     assert {type_: count for type_, count in counts.items() if count < 2} == {}
     assert {path.parent.name for path in FILES} == set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("type_", EVENT_TYPES)
+def test_one_example_has_only_what_is_required_and_one_has_all(type_: str) -> None:
+    fields = EVENT_TYPES[type_].model_fields
+    shown = [set(json.loads(path.read_text("utf-8"))["data"]) for path in (EXAMPLES / type_).glob("*.json")]
+
+    assert {name for name, field in fields.items() if field.is_required()} in shown
+    assert set(fields) - NEVER.get(type_, set()) in shown
