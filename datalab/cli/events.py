@@ -77,7 +77,7 @@ async def _tail(
     from datalab.bus.reader import read_events
     from datalab.trace.events import event_topics
 
-    known = event_topics()
+    known = await event_topics(_lab().kafka)
     if unknown := set(topics or ()) - set(known):
         raise ValueError(f"--topic: no topic {', '.join(sorted(unknown))}; topics with events: {', '.join(known)}")
     seen = 0

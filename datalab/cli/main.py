@@ -19,6 +19,7 @@ _COMMANDS = (
     "events",
     "rules",
     "dlq",
+    "tokens",
     "subscriptions",
     "deliveries",
     "alerts",

@@ -1,4 +1,4 @@
-"""`datalab publish`: sends one event to ingest and says where it is."""
+"""`datalab publish`: sends one event to ingest, or a file of them, and says where they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+_LINES = (".jsonl", ".ndjson")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -17,23 +19,30 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def publish(
         type: Annotated[str, typer.Argument(help="Event type, such as lab.metric.sampled.v1")],  # noqa: A002 - the word users know
-        data: Annotated[str, typer.Option("--data", help="The payload: JSON, @FILE, or @- for the standard input")],
+        data: Annotated[
+            str,
+            typer.Option("--data", help="The payload: JSON, @FILE, @- for stdin; @FILE.jsonl: one a line"),
+        ],
         subject: Annotated[str | None, typer.Option(help="What it is about; default: what the type says")] = None,
         id: Annotated[str | None, typer.Option("--id", help="Its id; default: a new one")] = None,  # noqa: A002 - the word users know
         source: Annotated[str, typer.Option(help="Who says so")] = "datalab/cli",
+        idempotency_key: Annotated[
+            str | None, typer.Option(help="A repeat under this key within 7 days publishes nothing")
+        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON")] = False,
     ) -> None:
-        """Publish one event through ingest; returns once Kafka has acknowledged it."""
-        event = {
-            "specversion": "1.0",
-            "id": id or str(uuid.uuid4()),
-            "source": source,
-            "type": type,
-            "datacontenttype": "application/json",
-            "data": _payload(data),
-            **({"subject": subject} if subject else {}),
-        }
-        answer = _send(event)
+        """Publish through ingest; returns once Kafka has acknowledged it. DATALAB_TOKEN is sent if it is set."""
+        event = {"specversion": "1.0", "source": source, "type": type, "datacontenttype": "application/json"}
+        event |= {"subject": subject} if subject else {}
+        if data.startswith("@") and data.lower().endswith(_LINES):
+            from datalab.cli.publish_lines import publish_lines
+
+            if id is not None:
+                raise ValueError("--id: a file of many events cannot have one id; leave it out")
+            raise typer.Exit(publish_lines(Path(data[1:]), event, idempotency_key, as_json=as_json))
+        # With a key ingest makes the id, the same one in a repeat.
+        event |= {"id": id or str(uuid.uuid4())} if id or idempotency_key is None else {}
+        answer = _send({**event, "data": _payload(data)}, idempotency_key)
         if as_json:
             typer.echo(json.dumps(answer))
         else:
@@ -57,31 +66,12 @@ def _payload(data: str) -> Any:
         raise ValueError(f"--data: is not JSON ({detail}); for a file write @FILE") from error
 
 
-def _send(event: dict[str, Any]) -> dict[str, Any]:
+def _send(event: dict[str, Any], key: str | None) -> dict[str, Any]:
     """Ingest's answer; raises ConnectionError or ValueError with its reason."""
-    import httpx
+    from datalab.cli.ingest_client import STRUCTURED, ingest, refusal
 
-    from datalab.local.addresses import lab_addresses
-
-    url = lab_addresses().ingest
-    try:
-        answer = httpx.post(
-            f"{url}/v1/events",
-            content=json.dumps(event).encode(),
-            headers={"content-type": "application/cloudevents+json"},
-            timeout=30,
-            trust_env=False,
-        )
-    except httpx.HTTPError as error:
-        reason = f"ingest does not answer at {url} ({type(error).__name__}); start the lab with `datalab up`"
-        raise ConnectionError(reason) from error
+    with ingest() as client:
+        answer = client.post(event, STRUCTURED, key)
     if answer.status_code == 202:
         return dict(answer.json())
-    raise ValueError(f"ingest refused the event ({answer.status_code}): {_detail(answer)}")
-
-
-def _detail(answer: Any) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, LookupError, TypeError):
-        return str(answer.text)[:300]
+    raise refusal(answer)

@@ -84,15 +84,10 @@ def _book(folder: Path | None) -> RuleBook:
 
 
 async def _find(event_id: str) -> Event:
-    from datalab.bus.reader import read_events
     from datalab.local.addresses import lab_addresses
-    from schemas.catalog import EVENT_TYPES
+    from datalab.trace.events import find_event
 
-    topics = sorted({model.topic for model in EVENT_TYPES.values()})
-    async for _, event in read_events(lab_addresses().kafka, topics):
-        if event.id == event_id:
-            return event
-    raise LookupError(f"no event {event_id} is on Kafka; `datalab events tail` shows what there is")
+    return (await find_event(lab_addresses().kafka, event_id))[1]
 
 
 def _started(event_id: str) -> list[dict[str, Any]] | None:

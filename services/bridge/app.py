@@ -14,6 +14,7 @@ from datalab.bus.consumer import Consumer
 from datalab.bus.deadletters import KafkaDeadLetters
 from datalab.bus.publisher import Publisher
 from datalab.bus.retry import RetryPolicy, dependency_is_down
+from datalab.bus.user_topics import ensure_user_topics
 from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Check, Health
 from datalab.runtime.serving import run_all, serve
@@ -58,6 +59,8 @@ async def build(
         stack.push_async_callback(engine.dispose)
         if publisher is None:
             publisher = await stack.enter_async_context(Publisher(settings.kafka_bootstrap_servers, "bridge"))
+        # Nobody may have registered them yet; a group that joins without a topic would notice it minutes late.
+        await ensure_user_topics(settings.kafka_bootstrap_servers, book.types)
         # The address is ours to know: proxies of the environment have no part in it.
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
         http = PrefectHttp(client, settings.prefect_api_url)

@@ -101,6 +101,11 @@ class RuleBook:
         return self._by_type.get(type_, ())
 
     @property
+    def types(self) -> list[str]:
+        """The event types that any rule listens to."""
+        return sorted(self._by_type)
+
+    @property
     def topics(self) -> list[str]:
         """The topics that must be consumed."""
         return sorted({topic_for(type_) for type_ in self._by_type})

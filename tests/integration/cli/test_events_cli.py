@@ -5,52 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from click.testing import Result
-from typer.testing import CliRunner
 
-from datalab.cli import events, publish
 from datalab.store.engine import create_engine, create_sessions
 from datalab.store.tables.bridge import TriggerRow
-from tests.support.processes import free_port, service, wait_until_ready
+
+from .conftest import Datalab
 
 DATA = '{"of": "silver.stocks", "name": "rows", "value": 3, "unit": "1"}'
-Datalab = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def ingest_url(kafka_bootstrap: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("ingest")
-    port, log = free_port(), home / "ingest.log"
-    environ = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
-        "DATABASE_URL": database_url,
-        "DATALAB_HOME": str(home),
-        "INGEST_PORT": str(port),
-    }
-    with service("services.ingest", environ, log) as process:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process, log)
-        yield url
-
-
-@pytest.fixture
-def datalab(
-    ingest_url: str, kafka_bootstrap: str, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Datalab:
-    monkeypatch.setenv("DATALAB_HOME", str(tmp_path))
-    monkeypatch.setenv("INGEST_URL", ingest_url)
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    app = typer.Typer()
-    publish.register(app)
-    events.register(app)
-    return lambda *words: CliRunner().invoke(app, list(words))
 
 
 def published(datalab: Datalab, *words: str) -> dict[str, Any]:
