@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture lock bench-files bench-start bench-starts bench-validation clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-files bench-start bench-starts bench-validation clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,7 +37,7 @@ test: setup ## Run every test on real parts
 test-fast: setup ## Run the tests that need no running parts
 	@$(PYTEST) tests/unit
 
-check: lint types architecture test ## Everything that must hold before a change lands
+check: lint types architecture contracts-check test ## Everything that must hold before a change lands
 
 lint: setup ## Style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -47,6 +47,12 @@ types: setup ## Static types, strict
 
 architecture: setup ## Directions of imports
 	@$(BIN)/lint-imports
+
+contracts: setup ## Write what is generated from event models and topics; refuses what breaks with a published version
+	@$(BIN)/python -m schemas.generate
+
+contracts-check: setup ## What is generated is up to date, and no event type breaks with a published version
+	@$(BIN)/python -m schemas.generate --check
 
 lock: setup ## Resolve requirements.in anew, with hashes
 	@$(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.lock
