@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from datalab.bus.topics import ensure_topics
+from datalab.bus.topics import create_missing
 from schemas.catalog import USER_TOPICS, is_user_type, user_topic
 
 
@@ -18,7 +18,7 @@ async def ensure_user_topics(bootstrap: str, types: Iterable[str]) -> None:
     if not specs:
         return
     try:
-        await ensure_topics(bootstrap, specs)
+        await create_missing(bootstrap, specs)
     except (KafkaError, OSError) as error:
         raise ConnectionError(f"Kafka does not create {specs[0].name}: {type(error).__name__}: {error}") from error
 
