@@ -40,6 +40,7 @@ from flows.lake.books import Books
 from flows.lake.datasets import Dataset, choose_dataset, load_datasets
 from flows.lake.definitions import FORMATS
 from flows.lake.errors import BatchError, LakeError, ReportError
+from flows.lake.hooks import end_spark_work
 from flows.lake.job import Job
 from flows.lake.locks import dataset_lock
 from flows.lake.quality import GateResult
@@ -55,9 +56,10 @@ from schemas.envelope import Event
 
 _TASK = task_options()
 _FILES_A_CHUNK = 10
+_HOOKS = {**HOOKS, "on_crashed": [end_spark_work], "on_cancellation": [end_spark_work]}
 
 
-@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False, task_runner=five_at_once(), **HOOKS)
+@flow(name="medallion-etl", description=__doc__, retries=0, persist_result=False, task_runner=five_at_once(), **_HOOKS)
 def medallion_etl_pipeline(
     source_path: str,
     enable_quality_checks: bool = True,
@@ -74,22 +76,23 @@ def medallion_etl_pipeline(
     files = sources.source_files(path, chosen.source.suffixes)
     lake = Lake(settings.lake_root, settings.datalab_home)
     with ExitStack() as resources:
-        resources.enter_context(
-            dataset_lock(lake.work / "locks", chosen.name, wait_s=settings.lock_wait_s, say=log.info)
-        )
+        lock = dataset_lock(lake.work / "locks", chosen.name, wait_s=settings.lock_wait_s, say=log.info)
+        lease, trace = resources.enter_context(lock), current_trace()
         spark = SparkConnection(
             remote=settings.spark_remote,
             master=settings.spark_master_url,
             jars=settings.spark_jars,
             wait_s=settings.spark_wait_s,
             say=log.info,
+            run_id=trace.run_id,
+            lease=lease,
         )
         resources.callback(spark.close)
         job = Job(
             chosen,
             lake,
             spark,
-            current_trace(),
+            trace,
             kafka=settings.kafka_bootstrap_servers,
             with_rules=enable_quality_checks,
             min_rows=min_rows_threshold,
@@ -208,7 +211,7 @@ def identify_files(files: list[Path]) -> list[str | None]:
 def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, int]:
     """Stage the file and append it to Bronze, once."""
     staged = loading.stage(path, job.staging, job.dataset)
-    with job.spark.session() as spark:
+    with job.spark.session(staged.size_bytes) as spark:
         origin = bronze.Origin(job.trace.run_id, job.trace.event_id)
         return staged, bronze.append_file(spark, job.table("bronze"), job.dataset, staged, origin)
 
@@ -216,7 +219,7 @@ def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, int]:
 @task(name="quality", **_TASK)
 def check_quality(job: Job, staged: StagedFile) -> GateResult:
     """Hold every row against the rules; nothing is written."""
-    with job.spark.session() as spark:
+    with job.spark.session(staged.size_bytes) as spark:
         judged = _judged(job, spark, staged)
         return quality.measure(job.dataset, judged, with_rules=job.with_rules, min_rows=job.min_rows)
 
@@ -224,7 +227,7 @@ def check_quality(job: Job, staged: StagedFile) -> GateResult:
 @task(name="silver", **_TASK)
 def update_silver(job: Job, staged: StagedFile, gate: GateResult) -> tuple[int, Books]:
     """Quarantine what broke a rule, merge what did not, and check the books."""
-    with job.spark.session() as spark:
+    with job.spark.session(job.size_with(staged)) as spark:
         judged = _judged(job, spark, staged)
         accepted = silver.accepted_rows(job.dataset, judged)
         held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate.quarantined)
@@ -239,7 +242,7 @@ def update_silver(job: Job, staged: StagedFile, gate: GateResult) -> tuple[int, 
 @task(name="gold", **_TASK)
 def refresh_gold(job: Job, staged: StagedFile) -> dict[str, gold.GoldUpdate]:
     """Recompute the groups that the file touched."""
-    with job.spark.session() as spark:
+    with job.spark.session(job.size_with(staged)) as spark:
         source = job.table("silver")
         return {
             name: gold.refresh(spark, job.table("gold", name), source, job.dataset, definition, staged.ingest_id)
@@ -256,7 +259,7 @@ def publish(job: Job, events: list[Event]) -> None:
 @task(name="report", **_TASK)
 def write_report(job: Job, run: RunReport) -> Path:
     """The page with charts, under a name that follows from the ingestion."""
-    with job.spark.session() as spark:
+    with job.spark.session(job.table("ledger").size_bytes()) as spark:
         past = report_data.past_runs(spark, job.table("ledger"), but=run.staged.ingest_id)
         measures = [report_data.measure(spark, job.table("gold", c.table), c) for c in run.charts]
     page = report_page.render(run, [*past, run.as_past(datetime.now(UTC))], measures)
@@ -269,7 +272,7 @@ def write_report(job: Job, run: RunReport) -> Path:
 @task(name="finish", **_TASK)
 def finish(job: Job, run: RunReport, page: Path) -> None:
     """Write the ledger, last: until then a run over the directory takes the file again."""
-    with job.spark.session() as spark:
+    with job.spark.session(0) as spark:
         outcome = lake_books.COMPLETE if run.books else lake_books.REFUSED
         lake_books.record(spark, job.table("ledger"), job.dataset, run.staged, run.gate, outcome, run.run_id)
     key = f"medallion-{job.dataset.name.replace('_', '-')}"

@@ -31,6 +31,11 @@ class Job:
     def table(self, layer: str, name: str | None = None) -> Table:
         return self.lake.table(layer, name or self.dataset.name)
 
+    def size_with(self, staged: StagedFile) -> int | None:
+        """Bytes that a step reads which joins the file with Silver; None if unknown."""
+        silver = self.table("silver").size_bytes()
+        return None if silver is None else silver + staged.size_bytes
+
     @property
     def staging(self) -> Path:
         return self.lake.work / "staging" / self.dataset.name

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from flows.lake.errors import LakeError
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
 _NOT_THERE = (
@@ -37,8 +38,25 @@ class Table:
     def read(self, spark: SparkSession) -> DataFrame:
         return spark.read.format("delta").load(self.path)
 
+    @property
+    def local(self) -> Path | None:
+        """Its directory, if it is on this machine."""
+        if self.path.startswith("file://"):
+            return Path(unquote(self.path.removeprefix("file://")))
+        return None if "://" in self.path else Path(self.path)
+
+    def size_bytes(self) -> int | None:
+        """What the newest version's files hold, 0 for no table; None where finding out would cost Spark's time."""
+        if self.local is None:
+            return None
+        table = _opened(self.local)
+        return sum(table.get_add_actions().column("size_bytes").to_pylist()) if table else 0
+
     def version(self, spark: SparkSession) -> int | None:
         """The newest version, or None if there is no table (a directory that a killed first write left is none)."""
+        if self.local is not None:  # a tenth of the time that Spark takes
+            table = _opened(self.local)
+            return table.version() if table else None
         try:
             rows = spark.sql(f"DESCRIBE HISTORY {self.sql} LIMIT 1").collect()
         except Exception as error:
@@ -77,11 +95,14 @@ class Lake:
     @property
     def work(self) -> Path:
         """Locks and staged copies: beside the tables if those are local, else in the lab's own directory."""
-        if "://" not in self.root:
-            return Path(self.root) / "_work"
-        if self.root.startswith("file://"):
-            return Path(unquote(self.root.removeprefix("file://"))) / "_work"
-        return self.home / "lake-work"
+        local = Table(self.root).local
+        return local / "_work" if local else self.home / "lake-work"
+
+
+def _opened(folder: Path) -> DeltaTable | None:
+    from deltalake import DeltaTable
+
+    return DeltaTable(str(folder)) if DeltaTable.is_deltatable(str(folder)) else None
 
 
 def is_missing(error: Exception) -> bool:

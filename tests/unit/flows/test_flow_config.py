@@ -13,7 +13,7 @@ import pytest
 from datalab.runtime.settings import PROJECT_ROOT
 from flows.config import DEPLOYMENTS, POOL_TYPE, POOLS, TIMEZONE, Deployment, FlowSettings, retry_policy
 from flows.lake.errors import LakeBusyError, SparkUnavailableError
-from flows.lake.locks import dataset_lock
+from flows.lake.locks import SparkWork, dataset_lock, work_of_run
 from flows.lake.session import SparkConnection
 
 HEAVY = {"pyspark", "sklearn", "mlflow", "matplotlib", "pandas"}
@@ -116,3 +116,19 @@ def test_no_spark_is_said_plainly_and_soon() -> None:
     nothing = SparkConnection(remote=None, master=None, wait_s=0.1, say=said.append)
     with pytest.raises(SparkUnavailableError, match="SPARK_REMOTE"), nothing.session():
         pass
+
+
+def test_a_lock_names_the_spark_sessions_of_a_holder_that_did_not_close_them(tmp_path: Path) -> None:
+    first, second = SparkWork("run-1", "session-1"), SparkWork("run-1", "session-2")
+    with dataset_lock(tmp_path, "stocks", wait_s=1, say=print) as lease:
+        assert lease.left_over == []
+        lease.note(first)
+        lease.note(second)
+    (tmp_path / "eventos.lock").write_text("run-2 session-3\nrun-2")
+    assert work_of_run(tmp_path, "run-1") == [first, second]
+    assert work_of_run(tmp_path, "run-2") == [SparkWork("run-2", "session-3")], "half a line names no session"
+    with dataset_lock(tmp_path, "stocks", wait_s=1, say=print) as lease:
+        assert lease.left_over == [first, second]
+        lease.forget()
+        lease.note(SparkWork("run-3", "session-4"))
+    assert [work.run_id for work in [*work_of_run(tmp_path, "run-1"), *work_of_run(tmp_path, "run-3")]] == ["run-3"]

@@ -1,0 +1,29 @@
+"""What a table is asked without Spark: its newest version and its size, where it is on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from flows.lake.tables import Lake, Table
+
+
+def test_version_and_size_of_a_local_table_need_no_spark(tmp_path: Path) -> None:
+    folder = tmp_path / "a table"
+    table, by_uri = Table(str(folder)), Table(f"file://{tmp_path}/a%20table")
+    (folder / "_delta_log").mkdir(parents=True)
+    (folder / "part-killed.parquet").write_bytes(b"half")
+    no_spark = object()  # whatever is asked of it fails
+    assert (table.version(no_spark), table.size_bytes()) == (None, 0)  # type: ignore[arg-type]
+    for _ in range(2):
+        write_deltalake(str(folder), pa.table({"n": [1, 2, 3]}), mode="append")
+    written = sum(path.stat().st_size for path in folder.glob("*.parquet")) - len(b"half")
+    for same in (table, by_uri):
+        assert (same.version(no_spark), same.size_bytes()) == (1, written)  # type: ignore[arg-type]
+
+
+def test_the_size_of_a_table_elsewhere_is_not_known() -> None:
+    table = Lake("s3://lake/main", Path("/lab")).table("silver", "stocks")
+    assert (table.local, table.size_bytes()) == (None, None)
