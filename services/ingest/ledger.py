@@ -71,6 +71,12 @@ class Ledger:
             noted = await session.execute(here.values(gone_at=at, updated_at=at).returning(FileRow.id))
             return noted.first() is not None
 
+    async def returned(self, file: Found) -> None:
+        """Note that a version which was gone is there again."""
+        version = tuple_(*_VERSION) == (ledger_path(file.path), *file.stamp)
+        async with self._sessions.begin() as session:
+            await session.execute(update(FileRow).where(version, FileRow.gone_at.is_not(None)).values(gone_at=None))
+
     @asynccontextmanager
     async def claim_pending(self, limit: int) -> AsyncIterator[list[FileRow]]:
         """The oldest pending rows, ours alone until the block ends; changes to them are stored then.

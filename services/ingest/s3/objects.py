@@ -28,6 +28,7 @@ from services.ingest.s3.store import ObjectStore, ObjectVersion, ReplacedError, 
 log = get_logger(__name__)
 # An object that is replaced faster than it can be read is read later.
 _READS = 3
+_TURNS = 64
 
 
 class Objects:
@@ -39,6 +40,7 @@ class Objects:
     ) -> None:  # fmt: skip
         self._store, self._ledger, self._datasets, self._clock, self._added = store, ledger, datasets, clock, added
         self._stopping = threading.Event()
+        self._turns = [asyncio.Lock() for _ in range(_TURNS)]
         # Its own threads: a large object must not hold those that other parts of the process need.
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="s3")
 
@@ -86,7 +88,13 @@ class Objects:
     async def note(self, version: ObjectVersion) -> None:
         """Note one version that is there, unless the ledger knows it. Raises as `refresh`, and ReplacedError."""
         found = Found(object_path(version.place), version.stamp)
+        # One after the other for each object: two versions with the same content must not both seem to be the first.
+        async with self._turns[hash(found.path) % len(self._turns)]:
+            await self._note(version, found)
+
+    async def _note(self, version: ObjectVersion, found: Found) -> None:
         if await self._ledger.known([found]):
+            await self._ledger.returned(found)
             return
         verdict = await self._verdict(version)
         (status,) = await self._ledger.store([(found, verdict)])

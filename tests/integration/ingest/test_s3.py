@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import pytest
 
 from datalab.bus.publisher import Publisher, RecordRef
 from datalab.bus.reader import read_events, read_records
+from datalab.store.engine import create_engine, create_sessions
 from schemas.codec import EncodedRecord
 from schemas.envelope import Event, event_id
+from services.ingest.ledger import Ledger
 from tests.support.polling import eventually
 from tests.support.processes import free_port
 from tests.support.s3_gateway import ACCESS_KEY, REGION, SECRET_KEY, Gateway, s3_gateway
@@ -85,6 +88,16 @@ class Objects:
             for notice in notices:
                 value = notice if isinstance(notice, bytes) else json.dumps(notice).encode()
                 await publisher.publish_record("lab.s3-notifications", EncodedRecord(b"one", value, []))
+
+    async def notify_spread(self, *notices: dict[str, Any]) -> None:
+        """The same over all partitions, at once."""
+        async with Publisher(self.ingest.bootstrap, "test") as publisher:
+            records = [EncodedRecord(None, json.dumps(notice).encode(), []) for notice in notices]
+            sent = [
+                publisher.publish_record("lab.s3-notifications", record, number % 3)
+                for number, record in enumerate(records)
+            ]
+            await asyncio.gather(*sent)
 
     def notice(self, *keys: str, kind: str = "ObjectCreated:Put", sequencer: int = 1) -> dict[str, Any]:
         """As AWS writes them."""
@@ -207,6 +220,42 @@ async def test_repeats_and_disorder_change_nothing(start_ingest: StartIngest, ga
         assert rows["stocks/here.csv"]["gone_at"] is None
         assert rows["stocks/gone.csv"]["gone_at"] is not None
         assert len(await objects.arrivals()) == 3
+
+
+async def test_an_object_that_is_there_after_all_is_not_gone(
+    start_ingest: StartIngest, gateway: Gateway, bucket: str, database_url: str
+) -> None:
+    """As when the marker of a deletion is deleted: the version is the one from before."""
+    async with following(start_ingest, gateway.url, bucket) as objects:
+        await asyncio.to_thread(gateway.put, bucket, "stocks/a.csv", ROWS)
+        await objects.arrived(1)
+        engine = create_engine(database_url)
+        assert await Ledger(create_sessions(engine)).gone(f"s3://{bucket}/stocks/a.csv", datetime.now(UTC))
+        await engine.dispose()
+        await objects.notify(objects.notice("stocks/a.csv"))
+
+        await eventually(objects.rows, until=lambda rows: [row["gone_at"] for row in rows] == [None])
+        assert len(await objects.arrivals()) == 1
+
+
+async def test_many_notices_of_one_object_at_once_are_one_row(
+    start_ingest: StartIngest, gateway: Gateway, bucket: str
+) -> None:
+    """Stores write without a key, so that notices of one object are handled side by side."""
+    async with following(start_ingest, gateway.url, bucket) as objects:
+        for _ in range(3):
+            await asyncio.to_thread(gateway.put, bucket, "stocks/a.csv", ROWS)
+            await asyncio.sleep(1.1)
+        await objects.arrived(1)
+        notices = [objects.notice(*(f"stocks/{number}.csv" for number in range(5)))] * 12
+        for number in range(5):
+            await asyncio.to_thread(gateway.put, bucket, f"stocks/{number}.csv", ROWS)
+        await objects.notify_spread(*notices)
+        await objects.arrived(6)
+        rows = await objects.rows()
+
+        assert sum(row["status"] != "duplicate" for row in rows) == 6
+        assert len(await objects.arrivals()) == 6
 
 
 async def test_what_is_no_data_file_is_refused_or_left_alone(
