@@ -87,6 +87,9 @@ def _jvm_options(home: Path, more: list[str]) -> str:
     words = [
         "-XX:+UseSerialGC",
         "-Dfile.encoding=UTF-8",
+        # Without memory a JVM limps on and fails run after run; a new one serves those that wait.
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:MaxMetaspaceSize=512m",
         f"-Dderby.system.home={home / 'derby'}",
         f"-Djava.io.tmpdir={home / 'tmp'}",
         *more,
