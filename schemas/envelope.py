@@ -10,17 +10,32 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 # The namespace of every deterministic id of the lab. Changing it makes every repeat look new.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://dataflow-lab.invalid/events")
 
+# Attributes that an event may have besides those that every event has.
+OPTIONAL_ATTRIBUTES = ("subject", "causationid", "correlationid", "traceparent", "dataschema")
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_TAKEN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data", *OPTIONAL_ATTRIBUTES})
+
+
+def _not_taken(name: str) -> str:
+    if name in _TAKEN:
+        raise ValueError(f"{name} is an attribute of its own")
+    return name
+
+
+ExtensionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+$", max_length=100), AfterValidator(_not_taken)]
+ExtensionValue = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class Event(BaseModel):
     """One event. `time` is when it happened (UTC); `causationid` names the event that caused it directly,
-    `correlationid` the first event of its chain; `traceparent` is the W3C trace context."""
+    `correlationid` the first event of its chain; `traceparent` is the W3C trace context. `extensions` are attributes
+    of others, by name, as text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +49,7 @@ class Event(BaseModel):
     correlationid: Text | None = None
     traceparent: Text | None = None
     dataschema: Text | None = None
+    extensions: dict[ExtensionName, ExtensionValue] = Field(default_factory=dict, max_length=50)
 
     @property
     def correlation(self) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any, Generic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -54,7 +55,7 @@ class Consumer(Generic[Message]):
         self._bootstrap, self._group, self._topics, self._batch = bootstrap, group, list(topics), batch
         self._handler, self._dead_letters, self._retry = handler, dead_letters, retry or RetryPolicy()
         self._progress = Progress(stall_s)
-        self._decode: Callable[..., Any] = decoder or decode
+        self._decoder = decoder
 
     async def check(self) -> str | None:
         """Readiness: None, or why no progress is made."""
@@ -127,7 +128,7 @@ class Consumer(Generic[Message]):
             while True:
                 attempt += 1
                 try:
-                    await self._handler(self._decode(record.key, record.value, record.headers), ref)
+                    await self._handler(self._decoded(record), ref)
                 except CodecError as error:
                     return await self._bury(record, ref, str(error), stop)
                 except Exception as error:
@@ -139,6 +140,13 @@ class Consumer(Generic[Message]):
                 else:
                     CONSUMED.labels(self._group, ref.topic, "handled").inc()
                     return True
+
+    def _decoded(self, record: Any) -> Any:
+        if self._decoder is not None:
+            return self._decoder(record.key, record.value, record.headers)
+        # An event without a time has the same one at each reading.
+        stored_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        return decode(record.key, record.value, record.headers, stored_at)
 
     async def _bury(self, record: Any, ref: RecordRef, reason: str, stop: asyncio.Event) -> bool:
         """Move the record to the dead letters; tried until it is stored, since the offset moves next."""

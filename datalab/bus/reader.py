@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -50,7 +50,8 @@ async def read_events(
     """As `read_records`, decoded; what is not an event is passed over."""
     async for record in read_records(bootstrap, topics, since=since, follow=follow):
         try:
-            event = decode(record.key, record.value, record.headers)
+            stored_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+            event = decode(record.key, record.value, record.headers, stored_at)
         except CodecError:
             continue
         yield RecordRef(record.topic, record.partition, record.offset), event

@@ -49,7 +49,8 @@ def read_message(record: TakenRecord) -> Message:
         raise PoisonError("the record has no value (a tombstone is not a message)")
     if _is_event(record):
         try:
-            event = decode(record.key, record.value, record.headers)
+            stored_at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+            event = decode(record.key, record.value, record.headers, stored_at)
         except CodecError as error:
             raise PoisonError(f"not a CloudEvent, though its headers say so: {error}") from error
         return Message(event.data, record, event)

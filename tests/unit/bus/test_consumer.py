@@ -27,6 +27,7 @@ class Record(NamedTuple):
     key: bytes | None = SAMPLE.key
     value: bytes = SAMPLE.value
     headers: list[tuple[str, bytes]] = SAMPLE.headers
+    timestamp: int = 1_772_442_900_000
 
 
 class Committed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import CodecError, decode, decode_attributes, decode_http, encode, to_structured
+from schemas.codec import CodecError, decode, decode_attributes, encode, to_structured
 from schemas.envelope import Event, event_id, new_event
 from schemas.metrics import MetricSampled
 
@@ -41,12 +41,12 @@ def test_every_attribute_survives_binary_mode() -> None:
     assert dict(record.headers)["ce_time"] == b"2026-03-02T09:15:00.123456Z"
 
 
-def test_structured_mode_is_read_from_kafka_and_http() -> None:
+def test_structured_mode_is_read_from_kafka_and_as_an_object() -> None:
     event = sampled(id="e1", correlationid="r")
     body = json.dumps(to_structured(event)).encode()
 
     assert decode(None, body, [("content-type", b"application/cloudevents+json")]) == event
-    assert decode_http({"Content-Type": "application/cloudevents+json; charset=utf-8"}, body) == event
+    assert decode_attributes(json.loads(body)) == event
 
 
 def test_a_key_that_is_not_text_does_not_matter() -> None:
@@ -95,6 +95,21 @@ def test_bytes_that_are_no_event_are_refused(value: bytes | None, headers: list[
         ({"id": "x" * 2049}, "id"),
         ({"data": "text"}, "data"),
         ({"data_base64": "e30="}, "data_base64"),
+        ({"data": None, "data_base64": "!"}, "data_base64"),
+        ({"data": None, "data_base64": 5}, "data_base64"),
+        ({"data": None, "data_base64": ""}, "data"),
+        ({"data": None, "data_base64": "e30=", "datacontenttype": "text/plain"}, "datacontenttype"),
+        ({"datacontenttype": "application/xml"}, "datacontenttype"),
+        ({"datacontenttype": "application/json; charset=latin-1"}, "datacontenttype"),
+        ({"datacontenttype": 5}, "datacontenttype"),
+        ({"anExtension": "x"}, "anExtension"),
+        ({"extension": {"a": 1}}, "extension"),
+        ({"extension": 1.5}, "extension"),
+        ({"extension": "a\x00b"}, "extension"),
+        ({"extension": "\ud800"}, "extension"),
+        ({"extension": "x" * 3000}, "extension"),
+        ({"subject": "a\x00b"}, "subject"),
+        ({"source": "\ud800"}, "source"),
         ({"causationid": 7}, "causationid"),
     ],
 )
