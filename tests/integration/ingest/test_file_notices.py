@@ -169,6 +169,36 @@ class _Back:
         return asyncio.get_running_loop().time()
 
 
+class _Still:
+    """A clock that stands where the test puts it."""
+
+    def __init__(self) -> None:
+        self.at = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def test_a_file_is_not_read_in_the_very_step_of_the_clock_in_which_it_changed(
+    start_ingest: StartIngest, landing: Path
+) -> None:
+    """In that step it could change once more without showing another time of change."""
+    clock, part = _Still(), write(landing / "stocks/.daily.csv.part")
+    changed = datetime.fromtimestamp(part.stat().st_mtime, UTC)
+    async with start_ingest(clock=clock, ingest_settle_seconds=NEVER) as ingest:
+        await eventually(ingest.watches)
+        clock.at = changed + timedelta(milliseconds=5)
+        move(part, landing / "stocks/daily.csv")
+        await asyncio.sleep(0.5)
+        assert await ingest.ledger() == {}
+
+        clock.at = changed + timedelta(milliseconds=30)
+        await ingest.settled("stocks/daily.csv")
+
+
 async def test_a_clock_put_back_by_an_hour_costs_no_file(start_ingest: StartIngest, landing: Path) -> None:
     clock = _Back()
     async with start_ingest(clock=clock) as ingest:

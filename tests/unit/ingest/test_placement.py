@@ -73,6 +73,18 @@ def test_the_projects_own_file_reads_alike_for_ingest_and_flows() -> None:
     assert {name: source.model_dump() for name, source in read_sources(path).items()} == flows
 
 
+def test_when_a_file_is_complete_makes_no_new_version_of_its_tables(tmp_path: Path) -> None:
+    text = (PROJECT_ROOT / "config" / "datasets.yaml").read_text("utf-8")
+    changed = tmp_path / "datasets.yaml"
+    changed.write_text(
+        text.replace("    formats: [csv, json, jsonl]\n", "    formats: [csv, json, jsonl]\n    settle_seconds: 9\n")
+    )
+    before, after = load_datasets(PROJECT_ROOT / "config" / "datasets.yaml")["stocks"], load_datasets(changed)["stocks"]
+
+    assert after.source.settle_seconds == 9
+    assert after.version == before.version
+
+
 @pytest.mark.parametrize(
     ("broken", "words"),
     [

@@ -107,6 +107,19 @@ def test_a_renamed_directory_is_followed_under_its_new_name(ear: Ear) -> None:
     assert ear.heard_after("eventos/a.csv") == ["eventos/a.csv"]
 
 
+def test_another_directory_in_the_place_of_one_that_was_moved_away_is_followed(
+    ear: Ear, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("outside") / "stocks"
+    (ear.root / "stocks").rename(away)
+    (ear.root / "stocks").mkdir()
+    wait_for(lambda: ear.looks, 10, "a wish to list the new directory")
+    ear.follow()
+
+    (away / "not-ours.csv").write_text("x")
+    assert ear.heard_after("stocks/a.csv") == ["stocks/a.csv"]
+
+
 def test_a_directory_that_vanishes_and_returns_is_followed_again(ear: Ear) -> None:
     shutil.rmtree(ear.root / "stocks")
     (ear.root / "stocks").mkdir()
