@@ -15,11 +15,16 @@ import jiter
 
 def parse(text: bytes) -> Any:
     """The value; raises ValueError that says where the text is at fault, or which field."""
-    value = jiter.from_json(text, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
+    value = read(text)
     # NUL can only be written so. Most texts have neither, and then nothing more is looked at.
     if (b"\\u0000" in text or _has_infinity(value)) and (fault := unstorable(value)):
         raise ValueError(fault)
     return value
+
+
+def read(text: bytes) -> Any:
+    """As `parse`, but NUL and numbers beyond a float are left to `unstorable`."""
+    return jiter.from_json(text, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
 
 
 def unstorable(value: Any, name: str = "") -> str | None:

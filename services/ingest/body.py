@@ -6,15 +6,16 @@ What other parts of the lab could not store is found here: NaN, infinity, NUL, h
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Any
 
-import jiter
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from datalab.runtime.web import Problem
+from schemas.json_text import printable, read, unstorable
 from services.ingest.budget import Held
+
+__all__ = ["may_hold_nul", "parse_json", "read_body", "unstorable"]
 
 
 async def read_body(request: Request, limit: int, timeout_s: float, held: Held) -> bytes:
@@ -44,48 +45,14 @@ def parse_json(body: bytes) -> Any:
     Up to 200 levels deep. NUL and numbers such as 1e400 still need `unstorable`.
     """
     try:
-        return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
+        return read(body)
     except ValueError as error:
-        raise Problem(400, "Malformed JSON", f"the body is not JSON: {_plain(str(error))[:300]}") from error
+        raise Problem(400, "Malformed JSON", f"the body is not JSON: {printable(str(error))[:300]}") from error
 
 
 def may_hold_nul(body: bytes) -> bool:
     """Whether a JSON text may hold the character NUL: it can only be written so."""
     return b"\\u0000" in body
-
-
-def unstorable(value: Any, name: str = "") -> str | None:
-    """None, or which text or number in the value cannot be stored everywhere, and why."""
-    pending: list[tuple[str, Any]] = [(name, value)]
-    while pending:
-        at, item = pending.pop()
-        if isinstance(item, dict):
-            for key, inner in item.items():
-                # The key itself may be at fault, so it is looked at as a value too.
-                pending += [(at, key), (f"{at}.{key}" if at else str(key), inner)]
-        elif isinstance(item, list):
-            pending += [(f"{at}.{index}", inner) for index, inner in enumerate(item)]
-        elif fault := _fault(item):
-            return f"{_plain(at)}: {fault}"
-    return None
-
-
-def _fault(item: Any) -> str | None:
-    if isinstance(item, float) and not math.isfinite(item):
-        return "the number is out of range"
-    if not isinstance(item, str):
-        return None
-    if "\x00" in item:
-        return "the character NUL cannot be stored"
-    try:
-        item.encode()
-    except UnicodeEncodeError:
-        return "half of a surrogate pair is not a character"
-    return None
-
-
-def _plain(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _too_large(limit: int) -> Problem:
