@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -21,10 +21,18 @@ from aiokafka.errors import (
 from prometheus_client import Counter
 
 from datalab.bus.loop_thread import LoopThread
+from datalab.bus.sending import BATCH_BYTES, Addressed, Sent, send_each
 from schemas.catalog import topic_for
 from schemas.codec import EncodedRecord, encode
 from schemas.envelope import Event
 
+PRODUCER_SETTINGS: dict[str, Any] = {
+    # aiokafka's defaults (acks=1, no idempotence) lose and double records when a broker dies.
+    "acks": "all",
+    "enable_idempotence": True,
+    "retry_backoff_ms": 200,
+    "max_batch_size": BATCH_BYTES,
+}
 PUBLISHED = Counter("datalab_events_published", "Events acknowledged by Kafka", ["topic"])
 
 
@@ -43,25 +51,26 @@ class RecordRefusedError(ValueError):
     """Kafka will never take this record, such as one that is too large. The message says why."""
 
 
-_Sent = asyncio.Future[Any] | Exception
-
-
 @dataclass
 class _Work:
     """Records on their way, and what became of each until now."""
 
-    records: Sequence[tuple[str, EncodedRecord]]
+    records: Sequence[Addressed]
     partition: int | None
     producer: AIOKafkaProducer | None = None
-    sent: list[_Sent] = field(default_factory=list)
+    sent: list[Sent | Exception] = field(default_factory=list)
+
+    def unanswered(self) -> set[asyncio.Future[Any]]:
+        """The acknowledgements that are still to come."""
+        return {one.acknowledged for one in self.sent if isinstance(one, Sent) and not one.acknowledged.done()}
 
     def fail_rest(self, after_s: float) -> None:
         """What is not acknowledged by now is too late."""
         late = TimeoutError(f"Kafka did not acknowledge a record for {self.records[0][0]} in {after_s:g} s")
-        waiting = {one for one in self.sent if isinstance(one, asyncio.Future) and not one.done()}
+        waiting = self.unanswered()
         for one in waiting:
             one.add_done_callback(_forget)
-        self.sent = [late if one in waiting else one for one in self.sent]
+        self.sent = [late if isinstance(one, Sent) and one.acknowledged in waiting else one for one in self.sent]
         self.sent += [late] * (len(self.records) - len(self.sent))
 
 
@@ -123,14 +132,12 @@ class Publisher:
             raise outcome
         return outcome
 
-    async def publish_all(self, records: Sequence[tuple[str, EncodedRecord]]) -> list[RecordRef | Exception]:
+    async def publish_all(self, records: Sequence[Addressed]) -> list[RecordRef | Exception]:
         """Publish encoded records, each to the topic beside it, in this order. The answers stand in the same order:
         the record's place, or what publishing it alone would have raised."""
         return await self._publish_all(records, None)
 
-    async def _publish_all(
-        self, records: Sequence[tuple[str, EncodedRecord]], partition: int | None
-    ) -> list[RecordRef | Exception]:
+    async def _publish_all(self, records: Sequence[Addressed], partition: int | None) -> list[RecordRef | Exception]:
         work = _Work(records, partition)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -155,9 +162,8 @@ class Publisher:
         # again in any order. The lock is fair; the acknowledgements are awaited outside of it.
         async with self._sending:
             work.producer = await self._open()
-            for topic, record in work.records:
-                work.sent.append(await _send(work.producer, topic, record, work.partition))
-        if waiting := [one for one in work.sent if isinstance(one, asyncio.Future)]:
+            await send_each(work.producer, work.records, work.partition, work.sent)
+        if waiting := work.unanswered():
             await asyncio.wait(waiting)
 
     async def check(self) -> str | None:
@@ -189,11 +195,8 @@ class Publisher:
         return AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
             client_id=self._client_id,
-            # aiokafka's defaults (acks=1, no idempotence) lose and double records when a broker dies.
-            acks="all",
-            enable_idempotence=True,
             request_timeout_ms=int(self._timeout_s * 1000),
-            retry_backoff_ms=200,
+            **PRODUCER_SETTINGS,
         )
 
     def _is_broken(self) -> bool:
@@ -209,24 +212,13 @@ class Publisher:
             await _abandon(producer)
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, record: EncodedRecord, partition: int | None) -> _Sent:
-    """The record's acknowledgement to come, or why it was not even sent."""
-    try:
-        sent: asyncio.Future[Any] = await producer.send(
-            topic, value=record.value, key=record.key, headers=record.headers, partition=partition
-        )
-    except KafkaError as error:
-        return cast("Exception", error)
-    return sent
-
-
-def _outcome(sent: _Sent, topic: str) -> RecordRef | Exception:
+def _outcome(sent: Sent | Exception, topic: str) -> RecordRef | Exception:
     error: BaseException | None = None
     if isinstance(sent, Exception):
         error = sent
-    elif (error := sent.exception()) is None:
-        metadata = sent.result()
-        return RecordRef(metadata.topic, metadata.partition, metadata.offset)
+    elif (error := sent.acknowledged.exception()) is None:
+        metadata = sent.acknowledged.result()
+        return RecordRef(metadata.topic, metadata.partition, metadata.offset + sent.position)
     if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError | InvalidTopicError):
         return RecordRefusedError(f"{type(error).__name__}: {error}")
     if isinstance(error, KafkaError):

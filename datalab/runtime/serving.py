@@ -46,7 +46,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run_service(service: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def run_service(
+    service: str,
+    main: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
     """Run `main` until it returns; SIGTERM and SIGINT set the event it is given, a second one ends at once."""
     configure_logging(service)
 
@@ -59,7 +64,8 @@ def run_service(service: str, main: Callable[[asyncio.Event], Awaitable[None]]) 
         await main(stop)
         log.info("service.stopped")
 
-    asyncio.run(supervise())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(supervise())
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio.Event) -> None:

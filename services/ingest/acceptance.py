@@ -15,6 +15,7 @@ from schemas.catalog import EVENT_TYPES, UnknownEventTypeError, is_user_type, pa
 from schemas.codec import BATCH, STRUCTURED, CodecError, EncodedRecord, decode_attributes
 from schemas.envelope import Event
 from services.ingest.body import may_hold_nul, parse_json, unstorable
+from services.ingest.plain import plain_record
 from services.ingest.record import record_of
 
 EVENT_LIMIT = 1024 * 1024
@@ -87,6 +88,13 @@ def accept(attributes: Any, now: datetime, users: Mapping[str, UserType]) -> Dra
     users' types that the sender may have meant. Raises Problem 422, or 413 if it is too large by itself."""
     if isinstance(attributes, dict) and attributes.get("time") is None:
         attributes = {**attributes, "time": now.isoformat()}
+    if (plain := plain_record(attributes, now + FUTURE_LIMIT)) is not None:
+        topic, record = plain
+        return _draft(attributes["id"], attributes["type"], topic, record, attributes["data"])
+    return _accept_any(attributes, now, users)
+
+
+def _accept_any(attributes: Any, now: datetime, users: Mapping[str, UserType]) -> Draft:
     try:
         event = decode_attributes(attributes)
     except CodecError as error:
@@ -94,14 +102,17 @@ def accept(attributes: Any, now: datetime, users: Mapping[str, UserType]) -> Dra
     if event.time > now + FUTURE_LIMIT:
         raise invalid([f"time: {event.time.isoformat()} is more than a day ahead of {now.isoformat()}"])
     event, key = _of_user_type(event, users) if is_user_type(event.type) else _of_our_type(event)
-    record = record_of(event, key)
+    return _draft(event.id, event.type, topic_for(event.type), record_of(event, key), event.data)
+
+
+def _draft(id_: str, type_: str, topic: str, record: EncodedRecord, data: Any) -> Draft:
     # 1e400 reads as infinity, which is written as a word that is no JSON.
-    if b"Infinity" in record.value and (fault := unstorable(event.data, "data")):
+    if b"Infinity" in record.value and (fault := unstorable(data, "data")):
         raise invalid([fault])
     if len(record.value) > EVENT_LIMIT:
         detail = f"data: has {len(record.value)} bytes as it is stored, more than {EVENT_LIMIT}"
         raise Problem(413, "Content Too Large", detail, errors=[{"field": "data", "reason": detail[6:]}])
-    return Draft(event.id, event.type, topic_for(event.type), record)
+    return Draft(id_, type_, topic, record)
 
 
 def _of_our_type(event: Event) -> tuple[Event, str]:

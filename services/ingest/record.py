@@ -1,30 +1,40 @@
 """An accepted event as a Kafka record, without the detour over the CloudEvents SDK's objects: half the time per event.
 
-`tests/unit/ingest/test_record.py` holds it to `schemas.codec.encode`, byte for byte.
+`tests/unit/ingest/test_record.py` holds it to `schemas.codec.encode`: the same key and headers, byte for byte, and the
+same JSON value, written without spaces.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
 
 from schemas.codec import EncodedRecord
-from schemas.envelope import Event
+from schemas.envelope import OPTIONAL_ATTRIBUTES, Event
 
-_JSON = json.JSONEncoder().encode
 _SPECVERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/json")
-_OPTIONAL = ("subject", "causationid", "correlationid", "traceparent", "dataschema")
 
 
 def record_of(event: Event, key: str) -> EncodedRecord:
     """The event in binary mode under this key, which must be what `schemas.catalog.key_for` says."""
+    attributes = {name: value for name in OPTIONAL_ATTRIBUTES if (value := getattr(event, name)) is not None}
+    headers = headers_of(event.id, event.source, event.type, event.time, attributes | event.extensions)
+    return EncodedRecord(key.encode(), to_json(event.data), headers)
+
+
+def headers_of(id_: str, source: str, type_: str, time: datetime, others: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """The headers of an event with these attributes, in the order that the SDK writes them."""
     headers = [
-        ("ce_id", event.id.encode()),
-        ("ce_source", event.source.encode()),
-        ("ce_type", event.type.encode()),
+        ("ce_id", id_.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", type_.encode()),
         _SPECVERSION,
-        ("ce_time", event.time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_time", time.isoformat().replace("+00:00", "Z").encode()),
         _CONTENT_TYPE,
     ]
-    headers += [("ce_" + name, value.encode()) for name in _OPTIONAL if (value := getattr(event, name)) is not None]
-    return EncodedRecord(key.encode(), _JSON(event.data).encode(), headers)
+    headers += [("ce_" + name, value.encode()) for name, value in others.items()]
+    return headers

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from datalab.bus.publisher import Publisher, RecordRefusedError, SyncPublisher
+from datalab.bus.publisher import Publisher, RecordRef, RecordRefusedError, SyncPublisher
 from datalab.bus.reader import read_events, read_records
 from datalab.bus.topics import broker_ready, ensure_topics
-from schemas.codec import EncodedRecord
+from schemas.codec import EncodedRecord, encode
 
 from .conftest import NewTopic, numbered, spec
 
@@ -132,3 +132,43 @@ async def test_topics_are_created_once_and_grow(kafka_bootstrap: str, new_topic:
     assert {ref.partition for ref in refs} == {0, 1, 2}
     assert await broker_ready(kafka_bootstrap) is None
     assert await broker_ready("127.0.0.1:9") is not None
+
+
+async def test_many_records_at_once_are_each_where_the_answer_says(
+    kafka_bootstrap: str, publisher: Publisher, new_topic: NewTopic
+) -> None:
+    topics = [await new_topic(3), await new_topic()]
+    events = [numbered(number, of) for number in range(400) for of in "abcde"]
+    large = numbered(1).model_copy(update={"data": {**numbered(1).data, "name": "x" * 1_100_000}})
+    middling = numbered(2, "a").model_copy(update={"data": {**numbered(2).data, "of": "a", "name": "x" * 300_000}})
+    records = [(topics[number % 2], encode(event)) for number, event in enumerate([*events, large, middling, *events])]
+    records.append((topics[0], EncodedRecord(None, b"{}", [])))
+    answers = await publisher.publish_all(records)
+
+    assert [type(answer) for answer in answers].count(RecordRefusedError) == 1
+    assert isinstance(answers[len(events)], RecordRefusedError)
+    stored = {(r.topic, r.partition, r.offset): (r.key, r.value) async for r in read_records(kafka_bootstrap, topics)}
+    published = [
+        (answer, record) for answer, (_, record) in zip(answers, records, strict=True) if isinstance(answer, RecordRef)
+    ]
+    assert len(stored) == len(published)
+    assert all(stored[tuple(answer)] == (record.key, record.value) for answer, record in published)
+    # As many of one key as there are keep their order, and lie where single ones would.
+    for topic in topics:
+        for key in {record.key for _, record in published if record.key is not None}:
+            places = [answer for answer, record in published if answer.topic == topic and record.key == key]
+            assert places == sorted(places)
+            single = await publisher.publish_record(topic, EncodedRecord(key, b"{}", []))
+            assert {place.partition for place in places} <= {single.partition}
+
+
+async def test_many_records_without_a_broker_or_a_topic_are_refused_in_time(
+    kafka_bootstrap: str,
+) -> None:
+    records = [("lab.metrics", encode(numbered(number))) for number in range(20)]
+    async with Publisher("127.0.0.1:9", "test", connect_later=True, request_timeout_s=1) as away:
+        assert all(isinstance(answer, OSError) for answer in await away.publish_all(records))
+    async with Publisher(kafka_bootstrap, "test", request_timeout_s=2) as publisher:
+        lost = [("no.such.topic", record) for _, record in records]
+        assert all(isinstance(answer, OSError) for answer in await publisher.publish_all(lost))
+        assert all(isinstance(answer, RecordRef) for answer in await publisher.publish_all(records))

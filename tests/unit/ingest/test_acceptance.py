@@ -128,7 +128,7 @@ def test_integers_beyond_2_to_the_53_are_stored_exactly() -> None:
     users = {"my.type": UserType("my.type", 1, {}, lambda _: [])}
     draft = accept(sent(type="my.type", data=labels), NOW, users)
 
-    assert draft.record.value == b'{"n": 36893488147419103233}'
+    assert draft.record.value == b'{"n":36893488147419103233}'
     assert draft.topic == "lab.events.my.type"
 
 

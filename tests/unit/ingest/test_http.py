@@ -202,3 +202,75 @@ async def test_the_openapi_description_is_served(http: httpx.AsyncClient) -> Non
         "application/cloudevents-batch+json",
         "application/json",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/v1/schemas", {}),
+        ("GET", "/v1/topics", {}),
+        ("GET", "/v1/schemas/my.type", {}),
+        ("POST", "/v1/events", {"idempotency-key": "k"}),
+        ("POST", "/v1/events", {"authorization": "Bearer dlt_x"}),
+        ("PUT", "/v1/schemas/my.type", {}),
+    ],
+)
+async def test_postgres_away_is_503_where_it_is_needed(
+    http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
+) -> None:
+    body = {"type": "object"} if method == "PUT" else EVENT
+    answer = await http.request(method, path, json=body, headers={**STRUCTURED, **headers})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json"), answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    assert "/nowhere" not in answer.text
+
+
+async def test_events_of_our_types_need_no_postgres(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/v1/events", json=EVENT, headers=STRUCTURED)).status_code == 202
+    users = await http.post("/v1/events", json={**EVENT, "type": "my.type"}, headers=STRUCTURED)
+    assert users.status_code == 503
+
+
+async def test_bodies_that_wait_are_bounded_in_bytes(publisher: ScriptedPublisher) -> None:
+    app = build(publisher, SystemClock(), ingest_max_held_bytes=9 * 1024 * 1024, ingest_max_in_flight=100)
+    large = json.dumps({**EVENT, "data": {**EVENT["data"], "labels": {"a": "x" * 1_000_000}}})
+    async with client(app) as http:
+        publisher.released.clear()
+        sending = [asyncio.create_task(http.post("/v1/events", content=large, headers=STRUCTURED)) for _ in range(12)]
+        done, waiting = await asyncio.wait(sending, timeout=2)
+        assert [problem(one.result(), 503)["status"] for one in done] == [503] * 3
+        assert all(one.result().headers["retry-after"] for one in done)
+        publisher.released.set()
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [202] * 9
+        assert (await http.post("/v1/events", content=large, headers=STRUCTURED)).status_code == 202
+
+
+async def test_a_client_without_a_token_has_a_rate_of_its_own(publisher: ScriptedPublisher) -> None:
+    app = build(publisher, SystemClock(), ingest_rate_events_per_second=1)
+    transport = httpx.ASGITransport(app, client=("10.0.0.1", 1))
+    async with client(app) as here, httpx.AsyncClient(transport=transport, base_url="http://ingest") as there:
+        assert (await here.post("/v1/events", json=[{}] * 5000, headers=BATCH)).status_code == 422
+        refused = await here.post("/v1/events", json=EVENT, headers=STRUCTURED)
+        assert problem(refused, 429)["title"] == "Too Many Requests"
+        assert int(refused.headers["retry-after"]) == 1
+        assert (await there.post("/v1/events", json=EVENT, headers=STRUCTURED)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "where"),
+    [
+        (b'{"id": "a", "id": "b"}', 400, 'duplicate key "id"'),
+        (b'{"id": "a\\u0000"}', 422, "id: the character NUL"),
+        (b'{"id": "\\ud800"}', 400, "line 1"),
+        (b"\xff", 400, "line 1"),
+        (b'{"a":' * 300 + b"1" + b"}" * 300, 400, "recursion limit"),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, 422, "is missing"),
+    ],
+)
+async def test_bad_text_is_named_by_place_or_field(
+    http: httpx.AsyncClient, body: bytes, status: int, where: str
+) -> None:
+    assert where in problem(await http.post("/v1/events", content=body, headers=STRUCTURED), status)["detail"]
+    batch = await http.post("/v1/events", content=b"[" + body + b"]", headers=BATCH)
+    assert where in problem(batch, status)["detail"]

@@ -1,0 +1,61 @@
+"""The short way for events that are plain: from attributes straight to the record, with no object in between.
+
+It decides for nothing but such events; what is odd or wrong in any way is left to `services.ingest.acceptance`, which
+finds the words for it. `tests/unit/ingest/test_plain.py` holds the two to the same record.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from schemas.catalog import EVENT_TYPES
+from schemas.codec import EncodedRecord
+from schemas.envelope import OPTIONAL_ATTRIBUTES
+from services.ingest.record import headers_of
+
+_KNOWN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data", *OPTIONAL_ATTRIBUTES})
+_TEXTS = ("id", "source", "type")
+_OTHERS = tuple(name for name in OPTIONAL_ATTRIBUTES if name != "subject")
+
+
+def plain_record(attributes: Any, latest: datetime) -> tuple[str, EncodedRecord] | None:
+    """Topic and record of an event of one of the lab's types that is complete, sound and not later than `latest`;
+    None for any other."""
+    if not isinstance(attributes, dict) or not attributes.keys() <= _KNOWN:
+        return None
+    if attributes.get("specversion") != "1.0" or attributes.get("datacontenttype", "application/json") != (
+        "application/json"
+    ):
+        return None
+    time, model, data = _time(attributes.get("time"), latest), EVENT_TYPES.get(_text(attributes, "type")), None
+    if time is None or model is None or not all(_text(attributes, name) for name in _TEXTS):
+        return None
+    data = attributes.get("data")
+    try:
+        payload = model.model_validate(data)
+    except ValidationError:
+        return None
+    subject = payload.subject() if attributes.get("subject") is None else _text(attributes, "subject")
+    others = {name: _text(attributes, name) for name in _OTHERS if attributes.get(name) is not None}
+    if not subject or len(subject) > 2048 or not all(others.values()):
+        return None
+    headers = headers_of(attributes["id"], attributes["source"], model.type, time, {"subject": subject, **others})
+    return model.topic, EncodedRecord(payload.key().encode(), to_json(data), headers)
+
+
+def _text(attributes: dict[str, Any], name: str) -> str:
+    """The attribute, if it is text that an envelope may hold; else nothing."""
+    value = attributes.get(name)
+    return value if isinstance(value, str) and len(value) <= 2048 and "\x00" not in value else ""
+
+
+def _time(value: Any, latest: datetime) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+    return time if time.tzinfo is not None and time <= latest else None
