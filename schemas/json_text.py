@@ -1,7 +1,7 @@
 """JSON texts of others, read strictly: what one part of the lab could read and another could not store is refused here.
 
-Integers of any size stay as they are. A number with a fraction or an exponent is a 64-bit float. Refused are repeated
-names, NaN, numbers beyond a float (1e400), the character NUL, halves of surrogate pairs, bytes that are no UTF-8, and
+Integers stay as they are, up to 4,300 digits. A number with a fraction or an exponent is a 64-bit float. Refused are
+repeated names, NaN, numbers beyond a float (1e400), the character NUL, halves of surrogate pairs, what is no UTF-8, and
 more than 200 levels.
 """
 

@@ -21,8 +21,8 @@ An event is a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/c
 written in binary mode: `ce_*` headers, and the data as JSON in the value. Both modes are read. Every consumer may meet
 an event twice; the same event has the same `id`.
 
-Types only grow: a new version of a type takes everything that an earlier one took. Integers of any size are kept as
-they are; a number with a fraction is a 64-bit float. Repeated keys, NaN, NUL and halves of surrogate pairs are refused.
+Types only grow: a new version of a type takes everything that an earlier one took. Whole numbers are kept exactly; a
+number with a fraction is a 64-bit float. Repeated keys, NaN, NUL and halves of surrogate pairs are refused.
 """
 _TOPICS_HEAD = """
 ## Topics

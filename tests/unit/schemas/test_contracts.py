@@ -119,8 +119,9 @@ def test_every_topic_type_producer_and_consumer_is_in_the_asyncapi_document() ->
         f"{n}.receive.{t.name}" for t in topics() for n in t.consumers
     }
 
-    assert set(document["channels"]) == {topic.name for topic in topics()}
-    assert set(document["operations"]) == roles
+    assert set(document["channels"]) == {topic.name for topic in topics()} | {"lab.events"}
+    assert document["channels"]["lab.events"]["address"] == "lab.events.{type}"
+    assert set(document["operations"]) == roles | {"ingest.send.lab.events"}
     for type_, model in EVENT_TYPES.items():
         assert document["channels"][model.topic]["messages"][type_] == {"$ref": f"#/components/messages/{type_}"}
         assert len(document["components"]["messages"][type_]["examples"]) >= 2
