@@ -18,6 +18,7 @@ from services.ingest.dealing import Dealing
 from services.ingest.ledger import ledger_path
 from services.ingest.listing import Found, Listing, list_landing, look_at
 from services.ingest.metrics import FILES_WAITING, SCAN_SECONDS
+from services.ingest.notices import Notices
 from services.ingest.settling import Settling
 from services.ingest.watching import Watch
 
@@ -52,7 +53,7 @@ class Arrivals:
         def woken() -> None:
             loop.call_soon_threadsafe(told.set)
 
-        watch = Watch(woken)
+        watch = Watch(Notices(woken))
         try:
             due = 0.0
             while not stop.is_set():
@@ -98,15 +99,15 @@ class Arrivals:
 
     async def _hear(self, watch: Watch) -> bool:
         """Take in what the kernel told; returns whether everything should be listed."""
-        notices = watch.take()
-        self._told.update(notices.completed)
+        heard = watch.notices.take()
+        self._told.update(heard.completed)
         found = await asyncio.to_thread(look_at, self._told, self._root)
         fresh = {path for path, file in found.items() if self._is_fresh(file)}
         old = {path: file for path, file in found.items() if path not in fresh}
         ready = self._settling.complete({path: file.stamp for path, file in old.items()}, self._clock.monotonic())
         self._dealing.add(old, ready)
         self._told = fresh
-        return notices.look
+        return heard.look
 
     def _is_fresh(self, file: Found) -> bool:
         return 0 <= self._clock.now().timestamp() - file.stamp.mtime_ns / 1e9 < _STEP_S

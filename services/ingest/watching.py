@@ -9,13 +9,13 @@ import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
 
 from datalab.runtime.logs import get_logger
 from services.ingest.metrics import DIRECTORIES_WATCHED
+from services.ingest.notices import Notices
 from services.ingest.placement import ignored
 
 log = get_logger(__name__)
@@ -32,26 +32,16 @@ _MASK = Mask(
 _SHORTAGE = frozenset((errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSYS))
 # Of these few are pending at any time; more would only be those that left the tree.
 _MOVES_REMEMBERED = 1000
-_MOST_NOTICES = 50_000
-
-
-class Notices(NamedTuple):
-    """What was heard: paths that were just completed, and whether the whole tree should be looked at."""
-
-    completed: list[str]
-    look: bool
 
 
 class Watch:
-    """The watches of one tree. `woken` is called from another thread when there is something to `take`."""
+    """The watches of one tree. What they tell is put into `notices`, on a thread of their own."""
 
-    def __init__(self, woken: Callable[[], None]) -> None:
-        self._woken = woken
+    def __init__(self, notices: Notices) -> None:
+        self.notices = notices
         self._lock = threading.Lock()
         self._inotify: InotifyFD | None = None
         self._directories: dict[str, _Directory] = {}
-        self._completed: dict[str, None] = {}
-        self._look = False
         self._fault: str | None = None
         self._closed = False
         self._visible_moves: deque[int] = deque(maxlen=_MOVES_REMEMBERED)
@@ -61,21 +51,16 @@ class Watch:
         wanted = set(directories)
         try:
             inotify = self._opened()
-            for path in self._directories.keys() - wanted:
+            with self._lock:
+                followed = set(self._directories)
+            for path in followed - wanted:
                 self.forget(path)
-            for path in sorted(wanted - self._directories.keys()):
+            for path in sorted(wanted - followed):
                 self._add(inotify, path)
         except OSError as error:
             self._say(f"{error.strerror or error}; files are noticed by the listing alone, later")
         else:
             self._say(None)
-
-    def take(self) -> Notices:
-        """What was heard since the last call."""
-        with self._lock:
-            notices = Notices(list(self._completed), self._look)
-            self._completed, self._look = {}, False
-        return notices
 
     def close(self) -> None:
         """Stop watching."""
@@ -88,26 +73,13 @@ class Watch:
         self._directories.clear()
         DIRECTORIES_WATCHED.set(0)
 
-    def completed(self, path: str) -> None:
-        """A file was closed after writing, or moved into place."""
-        with self._lock:
-            if len(self._completed) < _MOST_NOTICES:
-                self._completed[path] = None
-        self._woken()
-
-    def look(self) -> None:
-        """Something happened that only a listing can tell."""
-        with self._lock:
-            self._look = True
-        self._woken()
-
     def overflowed(self, path: str) -> None:
         """More happened than the kernel keeps for us. Told for each directory, so only the first one counts."""
         with self._lock:
             if path != next(iter(self._directories), None):
                 return
         log.warning("landing.notices_lost", reason="more happened at once than the kernel keeps; listing everything")
-        self.look()
+        self.notices.look()
 
     def entered(self, path: str) -> None:
         """A directory was made or moved here: files may be in it already, and more come at once."""
@@ -117,7 +89,7 @@ class Watch:
                 self._add(inotify, path)
             except OSError:
                 log.debug("directory.unwatched", path=path)  # the next listing tries again, and says why
-        self.look()
+        self.notices.look()
 
     def forget(self, path: str) -> None:
         """The directory is not here any more."""
@@ -139,7 +111,8 @@ class Watch:
         with self._lock:
             if self._closed:
                 raise OSError(errno.EBADF, "the watch is closed")
-            if self._inotify is None:
+            if self._inotify is None or not self._inotify.is_alive():
+                self._directories.clear()
                 self._inotify = InotifyFD()
                 self._inotify.start()
             return self._inotify
@@ -178,7 +151,7 @@ class _Directory:
         if event.is_move_self:
             # Renamed directories keep their watch, under a path that is no longer theirs.
             self._watch.forget(self._path)
-            self._watch.look()
+            self._watch.notices.look()
             return
         name = os.fsdecode(event.name)
         if ignored(name):
@@ -190,7 +163,7 @@ class _Directory:
         elif event.is_moved_from:
             self._watch.moved_away(event.cookie)
         elif event.is_close_write or (event.is_moved_to and not self._watch.was_visible(event.cookie)):
-            self._watch.completed(path)
+            self._watch.notices.completed(path)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """The directory is gone, and its watch with it."""

@@ -61,12 +61,7 @@ async def follow_store(
         return
     async with AsyncExitStack() as stack:
         bootstrap = settings.kafka_bootstrap_servers
-        store = ObjectStore(
-            settings.minio_endpoint,
-            settings.s3_region,
-            settings.s3_access_key_id,
-            settings.s3_secret_access_key.get_secret_value(),
-        )
+        store = _store(settings.minio_endpoint, settings)
         objects = Objects(store, ledger, datasets, clock, added, threads=_THREADS)
         stack.push_async_callback(objects.close)
         publisher = await stack.enter_async_context(Publisher(bootstrap, GROUP, connect_later=True))
@@ -84,6 +79,11 @@ async def follow_store(
         health.check("s3-notifications", consumer.check)
         health.check("s3-buckets", sweep.check)
         yield S3Intake(consumer, sweep, objects.halt)
+
+
+def _store(endpoint: str, settings: S3Settings) -> ObjectStore:
+    secret = settings.s3_secret_access_key.get_secret_value()
+    return ObjectStore(endpoint, settings.s3_region, settings.s3_access_key_id, secret)
 
 
 class _Handler:

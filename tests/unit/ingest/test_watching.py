@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.ingest.listing import list_landing
+from services.ingest.notices import Notices
 from services.ingest.watching import Watch
 from tests.support.polling import wait_for
 
@@ -22,14 +23,14 @@ class Ear:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.watch = Watch(self._woken)
+        self.watch = Watch(Notices(self._woken))
         self.completed: list[str] = []
         self.looks = 0
 
     def _woken(self) -> None:
-        notices = self.watch.take()
-        self.completed += [os.path.relpath(path, self.root) for path in notices.completed]
-        self.looks += notices.look
+        heard = self.watch.notices.take()
+        self.completed += [os.path.relpath(path, self.root) for path in heard.completed]
+        self.looks += heard.look
 
     def follow(self) -> None:
         self.watch.follow(list_landing(self.root).directories)
@@ -132,7 +133,9 @@ def test_a_directory_that_vanishes_and_returns_is_followed_again(ear: Ear) -> No
 def test_more_than_the_kernel_keeps_ends_in_a_wish_to_list(ear: Ear) -> None:
     kept = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     with capture_logs() as logs:
-        with ear.watch._lock:  # the reading thread stands still at its first notice, as on a machine that is busy
+        with (
+            ear.watch.notices._lock
+        ):  # the reading thread stands still at its first notice, as on a machine that is busy
             (ear.root / "stocks/first.csv").write_text("x")
             for number in range(kept // 2 + 100):  # one notice for creating, one for closing
                 os.close(os.open(ear.root / f"stocks/{number}.csv", os.O_CREAT | os.O_WRONLY))
@@ -144,7 +147,7 @@ def test_more_than_the_kernel_keeps_ends_in_a_wish_to_list(ear: Ear) -> None:
 
 def test_a_machine_without_room_for_watches_is_told_once_and_tried_again(ear: Ear) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    watch, directories = Watch(lambda: None), list_landing(ear.root).directories
+    watch, directories = Watch(Notices(lambda: None)), list_landing(ear.root).directories
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
     with capture_logs() as logs:
@@ -159,8 +162,17 @@ def test_a_machine_without_room_for_watches_is_told_once_and_tried_again(ear: Ea
 
     watch.follow(directories)
     (ear.root / "stocks/a.csv").write_text("x")
-    wait_for(lambda: watch.take().completed, 10, "a notice once there was room")
+    wait_for(lambda: watch.notices.take().completed, 10, "a notice once there was room")
     watch.close()
+
+
+def test_a_reading_thread_that_died_is_replaced(ear: Ear) -> None:
+    assert ear.watch._inotify is not None
+    ear.watch._inotify.stop()
+    ear.watch._inotify.join(5)
+    ear.follow()
+
+    assert ear.heard_after("stocks/a.csv") == ["stocks/a.csv"]
 
 
 def test_closing_ends_its_thread(tmp_path: Path) -> None:
