@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from datalab.cli.times import since as time_of
 
 if TYPE_CHECKING:
     from datalab.bus.publisher import RecordRef
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 _Seconds = Annotated[float, typer.Option("--timeout", min=0.1, help="Give up after this many seconds")]
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def tail(
     as_json: _Json = False,
 ) -> None:
     """Print events as they come, one a line."""
-    asyncio.run(_tail(topic, _since(since, datetime.now(UTC)), limit, follow=follow, as_json=as_json))
+    asyncio.run(_tail(topic, time_of(since, datetime.now(UTC)), limit, follow=follow, as_json=as_json))
 
 
 def show(event_id: Annotated[str, typer.Argument(help="The event's id")], timeout: _Seconds = 30.0) -> None:
@@ -117,20 +117,6 @@ def _lab() -> LabAddresses:
     from datalab.local.addresses import lab_addresses
 
     return lab_addresses()
-
-
-def _since(text: str, now: datetime) -> datetime | None:
-    """The time that `--from` names; None for the beginning. Raises ValueError."""
-    if text == "beginning":
-        return None
-    if text == "now":
-        return now
-    if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
-        raise ValueError(f"--from: {text!r} is neither now, beginning, a span such as 10m, nor a time") from error
 
 
 def _as_json(ref: RecordRef, event: Event) -> str:

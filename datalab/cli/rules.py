@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datalab.cli.rule_backtest import backtest
+
 if TYPE_CHECKING:
     from schemas.envelope import Event
     from services.bridge.decisions import Decision
@@ -21,6 +23,7 @@ _Folder = Annotated[Path | None, typer.Option("--dir", help="Where the rules are
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    _commands.command("test")(backtest)
     app.add_typer(_commands, name="rules")
 
 

@@ -27,9 +27,18 @@ def load_rules(folder: Path) -> RuleBook:
     """Every rule of `*.yaml` in the folder; raises RuleFileError naming all that is wrong."""
     if not folder.is_dir():
         raise RuleFileError(f"{folder}: there is no such directory; create it, or set DATALAB_CONFIG_DIR")
+    return _book(sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]))
+
+
+def load_rule_file(path: Path) -> RuleBook:
+    """The rules of one file, which need not be among those in force; raises RuleFileError."""
+    return _book([path])
+
+
+def _book(paths: Sequence[Path]) -> RuleBook:
     rules: dict[str, Rule] = {}
     errors: list[str] = []
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for path in paths:
         try:
             for rule in _read(path):
                 taken = rules.setdefault(rule.name, rule)

@@ -96,3 +96,45 @@ def test_rules_are_checked_and_explained(kafka_bootstrap: str) -> None:
     assert explained["rules"][0]["outcome"] == "condition"
     assert explained["triggers"] is None
     assert isinstance(datalab("rules", "explain", "nosuch").exception, LookupError)
+
+
+def _rule(where: str) -> str:
+    run = '{deployment: medallion-etl/daily, parameters: {source_path: "{{ event.data.uri }}"}}'
+    return f"name: files\non: [lab.file.arrived.v1]\nwhere: {where}\nrun: {run}\n"
+
+
+@pytest.mark.usefixtures("in_lab")
+def test_a_rule_is_tried_on_the_events_that_are_there(kafka_bootstrap: str, tmp_path: Path) -> None:
+    dataset = f"d{uuid.uuid4().hex[:8]}"
+    events = [file_arrived(dataset, name) for name in ("a.csv", "b.csv", "c.csv")]
+
+    async def publish() -> None:
+        async with Publisher(kafka_bootstrap, "test") as publisher:
+            for event in [*events, events[0]]:
+                await publisher.publish(event)
+
+    asyncio.run(publish())
+    in_force, draft = tmp_path / "in-force", tmp_path / "draft.yaml"
+    in_force.mkdir()
+    of_ours = f"event.data.dataset == '{dataset}'"
+    (in_force / "files.yaml").write_text(_rule(f"{of_ours} && event.data.name != 'c.csv'"))
+    draft.write_text(_rule(f"{of_ours} && event.data.name != 'a.csv'"))
+
+    tried = datalab("rules", "test", str(draft), "--dir", str(in_force), "--from", "1h", "--json")
+    assert tried.exit_code == 0, tried.output
+    (result,) = json.loads(tried.stdout)
+    assert {found["event_id"]: found["change"] for found in result["findings"]} == {
+        events[0].id: "gone",
+        events[1].id: "same",
+        events[2].id: "new",
+    }
+    assert result["would_start"] == 2
+    told = datalab("rules", "test", str(draft), "--dir", str(in_force), "--changes").stdout
+    assert "files: 2 runs out of" in told
+    assert f"{events[2].id}  medallion-etl/daily" in told
+    assert events[1].id not in told
+
+    draft.write_text(_rule(f"{of_ours} && event.data.size_bytes > 'x'"))
+    assert datalab("rules", "test", str(draft), "--dir", str(in_force)).exit_code == 1
+    draft.write_text(_rule("event.data.("))
+    assert "draft.yaml:3: where:" in str(datalab("rules", "test", str(draft)).exception)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from datalab.cli.events import _since
 from datalab.cli.publish import _payload
+from datalab.cli.times import since
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -24,13 +24,13 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
     ],
 )
 def test_a_start_may_be_a_word_a_span_or_a_time(text: str, time: datetime | None) -> None:
-    assert _since(text, NOW) == time
+    assert since(text, NOW) == time
 
 
 @pytest.mark.parametrize("text", ["", "10", "10x", "yesterday", "-5m"])
 def test_another_start_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="--from"):
-        _since(text, NOW)
+        since(text, NOW)
 
 
 def test_a_payload_may_stand_in_a_file(tmp_path: Path) -> None:
