@@ -55,18 +55,19 @@ class Arrivals:
 
         watch = Watch(Notices(woken))
         try:
-            due = 0.0
+            due = earliest = 0.0
             while not stop.is_set():
                 if time.monotonic() >= due:
                     took_s = await self._look(watch)
-                    due = time.monotonic() + max(self._interval_s, took_s * _SHARE_OF_TIME)
+                    earliest = time.monotonic() + took_s * _SHARE_OF_TIME
+                    due = max(earliest, time.monotonic() + self._interval_s)
                 await self._dealing.start()
                 await _first((stop, told, self._dealing.more), max(0.0, due - time.monotonic()))
                 if told.is_set():
                     await asyncio.sleep(_STEP_S)
                     told.clear()
                     if await self._hear(watch):
-                        due = 0.0
+                        due = min(due, earliest)
                     if self._told:
                         told.set()
         finally:
