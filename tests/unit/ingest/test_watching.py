@@ -133,9 +133,8 @@ def test_a_directory_that_vanishes_and_returns_is_followed_again(ear: Ear) -> No
 def test_more_than_the_kernel_keeps_ends_in_a_wish_to_list(ear: Ear) -> None:
     kept = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     with capture_logs() as logs:
-        with (
-            ear.watch.notices._lock
-        ):  # the reading thread stands still at its first notice, as on a machine that is busy
+        # The reading thread stands still at its first notice, as on a machine that is busy.
+        with ear.watch.notices._lock:
             (ear.root / "stocks/first.csv").write_text("x")
             for number in range(kept // 2 + 100):  # one notice for creating, one for closing
                 os.close(os.open(ear.root / f"stocks/{number}.csv", os.O_CREAT | os.O_WRONLY))
