@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema_rs
@@ -230,6 +231,33 @@ def rooted(schema: Any) -> Any:
 def test_a_value_that_fitted_fits_still_wherever_no_break_is_found(old: Any, new: Any) -> None:
     old, new = rooted(old), rooted(new)
     if breaks(old if isinstance(old, dict) else {"anyOf": [old]}, new if isinstance(new, dict) else {"anyOf": [new]}):
+        return
+    before, after = jsonschema_rs.validator_for(old), jsonschema_rs.validator_for(new)
+
+    assert [value for value in VALUES if before.is_valid(value) and not after.is_valid(value)] == []
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where a schema stands in a schema, or a rule that may be dropped."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    below = [place for key, value in items if key not in {"enum", "required"} for place in places(value, (*path, key))]
+    return ([path] if path and path[-1] != "properties" else []) + below
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(SCHEMAS, st.data())
+def test_a_value_that_fitted_fits_still_after_any_change_that_is_no_break(schema: Any, draw: st.DataObject) -> None:
+    old = {"anyOf": [rooted(schema)]}
+    new = json.loads(json.dumps(old))
+    *way, last = draw.draw(st.sampled_from(places(old)))
+    at = new
+    for step in way:
+        at = at[step]
+    if isinstance(at, dict) and last not in {"anyOf", "a"} and draw.draw(st.booleans()):
+        del at[last]
+    elif isinstance(at[last], bool | dict):
+        at[last] = draw.draw(st.sampled_from(LEAVES))
+    if breaks(old, new):
         return
     before, after = jsonschema_rs.validator_for(old), jsonschema_rs.validator_for(new)
 
