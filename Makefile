@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-files bench-start bench-starts bench-validation clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-files bench-ingest bench-start bench-starts bench-validation clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench-starts: setup ## Seconds from event to running flow and from file to Gold,
 
 bench-files: setup ## Seconds from file to event, and for 10,000 files
 	@$(BIN)/python -m bench.files
+
+bench-ingest: setup ## Events a second over HTTP, beside aiokafka's producer by itself; files; validation
+	@$(BIN)/python -m bench.ingest
 
 bench-start: setup ## Seconds and memory of the lab's start
 	@$(BIN)/python -m bench.start
