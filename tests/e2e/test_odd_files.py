@@ -38,15 +38,16 @@ async def test_each_ends_in_a_named_state_and_ingest_lives_on(lab: Lab) -> None:
         (landing / name).write_bytes(content)
     (landing / "odd-directory.csv").mkdir()
     vanishing, growing = landing / "odd-vanishing.csv", landing / "odd-growing.csv"
-    vanishing.write_bytes(CONTENT)
 
-    with growing.open("wb") as file:
+    with growing.open("wb") as file, vanishing.open("wb") as half:
+        half.write(CONTENT)
+        half.flush()
         for number, start in enumerate(range(0, len(CONTENT), len(CONTENT) // 5 + 1)):
             file.write(CONTENT[start : start + len(CONTENT) // 5 + 1])
             file.flush()
             await asyncio.sleep(0.4)
             if number == 1:
-                vanishing.unlink()  # seen by now, but not yet for the second that makes a file complete
+                vanishing.unlink()  # seen by now, but its writer has not closed it
             assert "odd-growing.csv" not in await ledger(lab)
 
     wanted = {*REFUSED, *ACCEPTED, "odd-directory.csv", "odd-growing.csv"}

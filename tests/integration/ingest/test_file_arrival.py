@@ -162,9 +162,11 @@ async def test_a_file_that_grows_waits_until_it_is_whole(start_ingest: StartInge
 
 async def test_a_file_that_vanishes_leaves_no_trace(start_ingest: StartIngest, landing: Path) -> None:
     async with start_ingest() as ingest:
-        gone = write(landing, "stocks/gone.csv")
-        await asyncio.sleep(0.15)
-        gone.unlink()
+        gone = write(landing, "stocks/.gone").with_name("gone.csv")
+        with gone.open("w") as half:
+            print(ROWS, file=half, flush=True)
+            await asyncio.sleep(0.15)
+            gone.unlink()
         write(landing, "stocks/stays.csv")
         ledger = await ingest.settled("stocks/stays.csv")
 
