@@ -12,7 +12,7 @@ from datalab.store.tables.bridge import RunStateRow
 from schemas.codec import CodecError, decode_attributes
 from services.bridge.decisions import decide
 from services.bridge.ledger import Ledger
-from services.bridge.rules import RuleBook
+from services.bridge.rules_in_force import RulesInForce
 from services.bridge.views import (
     DecisionView,
     RuleList,
@@ -28,18 +28,19 @@ from services.bridge.views import (
 PageSize = Annotated[int, Query(ge=1, le=500)]
 
 
-def bridge_router(book: RuleBook, ledger: Ledger, ui_url: str) -> APIRouter:
+def bridge_router(rules: RulesInForce, ledger: Ledger, ui_url: str) -> APIRouter:
     """The endpoints over these rules and this ledger; `ui_url` is where Prefect shows runs."""
     router = APIRouter(prefix="/v1", tags=["bridge"])
-    _add_rules(router, book)
+    _add_rules(router, rules)
     _add_triggers(router, ledger, ui_url)
     return router
 
 
-def _add_rules(router: APIRouter, book: RuleBook) -> None:
+def _add_rules(router: APIRouter, in_force: RulesInForce) -> None:
     @router.get("/rules", summary="The rules in force")
     async def rules() -> RuleList:
-        return RuleList(rules=[RuleView.of(rule) for rule in book.rules])
+        views = [RuleView.of(rule) for rule in in_force.book.rules]
+        return RuleList(rules=views, since=in_force.since, fault=in_force.fault)
 
     @router.post("/rules:test", summary="What each rule says about an event (structured CloudEvent); starts nothing")
     async def test(event: Annotated[dict[str, Any], Body()]) -> TestResult:
@@ -47,7 +48,7 @@ def _add_rules(router: APIRouter, book: RuleBook) -> None:
             decoded = decode_attributes({"specversion": "1.0", **event})
         except CodecError as error:
             raise Problem(422, "Not an event", f"{error}; send a CloudEvent as a JSON object") from error
-        views = [DecisionView.of(decide(rule, decoded)) for rule in book.rules]
+        views = [DecisionView.of(decide(rule, decoded)) for rule in in_force.book.rules]
         return TestResult(event_id=decoded.id, decisions=views)
 
 

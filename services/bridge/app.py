@@ -21,30 +21,30 @@ from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
 from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.bridge.api import bridge_router
+from services.bridge.consuming import Consuming, Subscribe
 from services.bridge.ledger import Ledger
 from services.bridge.prefect_history import PrefectHistory
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
 from services.bridge.prefect_runs import DeploymentMissingError, RunCreator
 from services.bridge.relay import Relay
 from services.bridge.relay_outbox import Outbox
-from services.bridge.rule_files import load_rules
 from services.bridge.rules import RuleBook
+from services.bridge.rules_in_force import RulesInForce
 from services.bridge.settings import BridgeSettings
 from services.bridge.trigger import TriggerHandler
 
 
 @dataclass(frozen=True)
 class Bridge:
-    """A bridge that is built and not yet running. Without any rule there is no consumer."""
+    """A bridge that is built and not yet running."""
 
     app: FastAPI
-    consumer: Consumer | None
+    consuming: Consuming
     relay: Relay
 
     async def work(self, stop: asyncio.Event) -> None:
         """Consume and relay until `stop` is set, without the HTTP face."""
-        consuming = [self.consumer.run(stop)] if self.consumer else []
-        await run_all(stop, self.relay.run(stop), *consuming)
+        await run_all(stop, self.relay.run(stop), self.consuming.run(stop))
 
 
 @asynccontextmanager
@@ -52,35 +52,33 @@ async def build(
     settings: BridgeSettings, *, publisher: Publisher | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Bridge]:
     """The bridge with all it needs, open for the length of the block. Raises RuleFileError for bad rules."""
-    book = load_rules(settings.rules_dir)
     clock = clock or SystemClock()
+    rules = RulesInForce(settings.rules_dir, clock)
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.require_database_url())
         stack.push_async_callback(engine.dispose)
         if publisher is None:
             publisher = await stack.enter_async_context(Publisher(settings.kafka_bootstrap_servers, "bridge"))
-        # Nobody may have registered them yet; a group that joins without a topic would notice it minutes late.
-        await ensure_user_topics(settings.kafka_bootstrap_servers, book.types)
         # The address is ours to know: proxies of the environment have no part in it.
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
         http = PrefectHttp(client, settings.prefect_api_url)
         runs, ledger = RunCreator(http), Ledger(create_sessions(engine))
-        handler = TriggerHandler(book, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
+        handler = TriggerHandler(rules, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
         relay = Relay(PrefectHistory(http), Outbox(engine, publisher), clock, poll_s=settings.bridge_relay_poll_s)
-        consumer = _consumer(settings, book, handler, publisher) if book.topics else None
+        subscribe = _subscribe(settings, handler, publisher)
+        consuming = Consuming(rules, subscribe, poll_s=settings.bridge_rules_poll_s)
 
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("prefect", http.check)
-        health.check("deployments", _deployments_known(book, runs))
+        health.check("deployments", _deployments_known(rules, runs))
         health.check("relay", relay.check)
-        if consumer:
-            health.check("kafka", consumer.check)
+        health.check("kafka", consuming.check)
         app = create_app(
             "bridge", health, needs=POSTGRES, description="Events start flow runs, exactly one each; runs report back."
         )
-        app.include_router(bridge_router(book, ledger, settings.prefect_pages))
-        yield Bridge(app, consumer, relay)
+        app.include_router(bridge_router(rules, ledger, settings.prefect_pages))
+        yield Bridge(app, consuming, relay)
 
 
 async def run(stop: asyncio.Event) -> None:
@@ -97,21 +95,26 @@ def is_transient(error: Exception) -> bool:
     return dependency_is_down(error) or database_is_down(error)
 
 
-def _consumer(settings: BridgeSettings, book: RuleBook, handler: TriggerHandler, publisher: Publisher) -> Consumer:
-    return Consumer(
-        settings.kafka_bootstrap_servers,
-        settings.bridge_group,
-        book.topics,
-        handler.handle,
-        dead_letters=KafkaDeadLetters(publisher),
-        retry=RetryPolicy(longest_s=5.0, is_transient=is_transient),
-    )
+def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Publisher) -> Subscribe:
+    async def subscribe(book: RuleBook) -> Consumer:
+        # Nobody may have registered them yet; a group that joins without a topic would notice it minutes late.
+        await ensure_user_topics(settings.kafka_bootstrap_servers, book.types)
+        return Consumer(
+            settings.kafka_bootstrap_servers,
+            settings.bridge_group,
+            book.topics,
+            handler.handle,
+            dead_letters=KafkaDeadLetters(publisher),
+            retry=RetryPolicy(longest_s=5.0, is_transient=is_transient),
+        )
+
+    return subscribe
 
 
-def _deployments_known(book: RuleBook, runs: RunCreator) -> Check:
+def _deployments_known(rules: RulesInForce, runs: RunCreator) -> Check:
     async def check() -> str | None:
         missing = []
-        for deployment, rule in book.deployments.items():
+        for deployment, rule in rules.book.deployments.items():
             try:
                 await runs.deployment_id(deployment)
             except DeploymentMissingError:

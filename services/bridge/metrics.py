@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 MATCHED = Counter("bridge_triggers_matched", "Events that a rule matched, repeats not counted", ["rule"])
 CREATED = Counter("bridge_runs_created", "Flow runs created", ["rule"])
@@ -15,3 +15,4 @@ EVENT_TO_CREATED = Histogram(
 )
 STATES_PUBLISHED = Counter("bridge_run_states_published", "Run states published on lab.runs", ["type"])
 RUNS_VANISHED = Counter("bridge_runs_vanished", "Runs deleted in Prefect before their states could be read")
+RULES_FAULTY = Gauge("bridge_rules_faulty", "1 while the files of rules are faulty and earlier rules stay in force")

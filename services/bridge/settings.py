@@ -17,6 +17,8 @@ class BridgeSettings(LabSettings):
     # How long a deployment may be unknown (while the lab registers it) before its events become dead letters.
     bridge_deployment_patience_s: float = Field(default=60.0, ge=0)
     bridge_relay_poll_s: float = Field(default=1.0, gt=0)
+    # How often to look whether the files of rules have changed.
+    bridge_rules_poll_s: float = Field(default=2.0, gt=0)
 
     @property
     def rules_dir(self) -> Path:

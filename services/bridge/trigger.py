@@ -22,6 +22,14 @@ from services.bridge.rules import RuleBook
 log = get_logger(__name__)
 
 
+class Rules(Protocol):
+    """Where the rules are; see services.bridge.rules_in_force."""
+
+    @property
+    def book(self) -> RuleBook:
+        """The rules in force now."""
+
+
 class Runs(Protocol):
     """Where runs are created; see services.bridge.prefect_runs."""
 
@@ -41,15 +49,15 @@ class TriggerHandler:
     """Handles events. Raises PermanentError with the reasons once every rule had its turn; what Prefect or the
     database raise while away goes through, so that the event is tried again."""
 
-    def __init__(self, book: RuleBook, ledger: Triggers, runs: Runs, clock: Clock, *, patience_s: float) -> None:
-        self._book, self._ledger, self._runs, self._clock = book, ledger, runs, clock
+    def __init__(self, rules: Rules, ledger: Triggers, runs: Runs, clock: Clock, *, patience_s: float) -> None:
+        self._rules, self._ledger, self._runs, self._clock = rules, ledger, runs, clock
         self._patience_s = patience_s
         self._missing_since: dict[str, float] = {}
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Start the run of each rule that the event matches."""
         reasons = []
-        for decision in decide_all(self._book, event):
+        for decision in decide_all(self._rules.book, event):
             if not decision.concerns:
                 continue
             try:

@@ -113,9 +113,11 @@ class DecisionView(BaseModel):
 
 
 class RuleList(BaseModel):
-    """All rules in force."""
+    """All rules in force since a time. `fault`: what is wrong with the files as they are now, if anything is."""
 
     rules: list[RuleView]
+    since: datetime
+    fault: str | None
 
 
 class TriggerList(BaseModel):

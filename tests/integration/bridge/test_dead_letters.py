@@ -46,7 +46,7 @@ async def test_each_kind_of_poison_has_its_reason_and_harms_no_other_event(
             until=lambda letters: {None, *(events[name].id for name in names[:-1])} <= {e.event_id for e in letters},
         )
     reasons = {letter.event_id: letter.reason for letter in found}
-    assert "not a CloudEvent" in reasons[None]
+    assert "neither ce_ headers nor a JSON object" in reasons[None]
     assert "rule bad-template" in reasons[events["template"].id]
     assert "nosuch" in reasons[events["template"].id]
     assert "rule bad-condition: where: TypeError" in reasons[events["condition"].id]

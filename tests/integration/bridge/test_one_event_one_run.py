@@ -114,8 +114,7 @@ async def test_prefect_away_holds_the_offset_and_loses_nothing(
             await eventually(
                 lambda: _committed(kafka_bootstrap, bridges.group, ref), until=lambda offset: offset > ref.offset
             )
-            assert bridge.consumer is not None
-            assert await bridge.consumer.check() is None
+            assert await bridge.consuming.check() is None
         await engine.dispose()
     assert len(await prefect.runs_of(event)) == 1
 

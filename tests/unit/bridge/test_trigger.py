@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,8 +76,13 @@ def rule(name: str, deployment: str = "f/d", **run: Any) -> Rule:
     return Rule.of(RuleSpec.model_validate(spec), "test")
 
 
+@dataclass(frozen=True)
+class InForce:
+    book: RuleBook
+
+
 def handler(*rules: Rule, runs: Runs, ledger: Ledger, clock: Clock | None = None) -> TriggerHandler:
-    return TriggerHandler(RuleBook(rules), ledger, runs, clock or Clock(), patience_s=60)
+    return TriggerHandler(InForce(RuleBook(rules)), ledger, runs, clock or Clock(), patience_s=60)
 
 
 async def test_a_repeat_of_a_settled_event_does_not_ask_prefect_again() -> None:
