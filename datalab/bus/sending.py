@@ -56,7 +56,8 @@ async def _send_many(producer: AIOKafkaProducer, records: Sequence[Addressed], i
     batches = _Batches(producer, len(records))
     try:
         for index, (topic, record) in enumerate(records):
-            await batches.add(index, topic, record)
+            if not batches.append(index, topic, record):
+                await batches.add(index, topic, record)
         await batches.flush_all()
     finally:
         # Also when time is over: what was handed over may be acknowledged all the same.
@@ -73,8 +74,16 @@ class _Batches:
         self._open: dict[tuple[str, int], tuple[Any, list[int]]] = {}
         self.sent: list[Sent | Exception | None] = [None] * count
 
+    def append(self, index: int, topic: str, record: EncodedRecord) -> bool:
+        """Put one record into the batch of its partition, where that is open and has room; nearly all go so."""
+        numbers = self._partitions.get(topic)
+        if numbers is None or record.key is None or len(record.value) > BATCH_BYTES // 2:
+            return False
+        place = topic, numbers[_hash(record.key) % len(numbers)]
+        return place in self._open and self._append(place, index, record)
+
     async def add(self, index: int, topic: str, record: EncodedRecord) -> None:
-        """Put one record into the batch of its partition, after those before it."""
+        """Put one record into the batch of its partition, after those before it, whatever that takes."""
         if topic not in self._partitions:
             try:
                 self._partitions[topic] = sorted(await self._producer.partitions_for(topic))

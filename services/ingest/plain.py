@@ -18,7 +18,6 @@ from schemas.envelope import OPTIONAL_ATTRIBUTES
 from services.ingest.record import headers_of
 
 _KNOWN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data", *OPTIONAL_ATTRIBUTES})
-_TEXTS = ("id", "source", "type")
 _OTHERS = tuple(name for name in OPTIONAL_ATTRIBUTES if name != "subject")
 
 
@@ -31,8 +30,9 @@ def plain_record(attributes: Any, latest: datetime) -> tuple[str, EncodedRecord]
         "application/json"
     ):
         return None
-    time, model, data = _time(attributes.get("time"), latest), EVENT_TYPES.get(_text(attributes, "type")), None
-    if time is None or model is None or not all(_text(attributes, name) for name in _TEXTS):
+    id_, source = _text(attributes, "id"), _text(attributes, "source")
+    time, model = _time(attributes.get("time"), latest), EVENT_TYPES.get(_text(attributes, "type"))
+    if time is None or model is None or not id_ or not source:
         return None
     data = attributes.get("data")
     try:
@@ -43,7 +43,7 @@ def plain_record(attributes: Any, latest: datetime) -> tuple[str, EncodedRecord]
     others = {name: _text(attributes, name) for name in _OTHERS if attributes.get(name) is not None}
     if not subject or len(subject) > 2048 or not all(others.values()):
         return None
-    headers = headers_of(attributes["id"], attributes["source"], model.type, time, {"subject": subject, **others})
+    headers = headers_of(id_, source, model.type, time, {"subject": subject, **others})
     return model.topic, EncodedRecord(payload.key().encode(), to_json(data), headers)
 
 

@@ -70,7 +70,11 @@ def _answer(results: list[dict[str, Any]]) -> Answer:
 def _result(index: int, entry: Any, judged: Draft | Problem, places: Iterator[Published]) -> dict[str, Any]:
     outcome = next(places) if isinstance(judged, Draft) else judged
     if isinstance(judged, Draft) and not isinstance(outcome, Problem):
-        return {"index": index, "status": 202, "id": judged.id, "type": judged.type, **outcome._asdict()}
+        topic, partition, offset = outcome
+        return {
+            "index": index, "status": 202, "id": judged.id, "type": judged.type,
+            "topic": topic, "partition": partition, "offset": offset,
+        }  # fmt: skip
     assert isinstance(outcome, Problem)
     given = entry.get("id") if isinstance(entry, dict) else None
     about = {"id": given} if isinstance(given, str) else {}
