@@ -27,6 +27,8 @@ from schemas.envelope import Event
 log = get_logger(__name__)
 Message = TypeVar("Message", default=Event)
 Handler = Callable[[Event, RecordRef], Awaitable[None]]
+# Is shown what lies ahead in a partition, to do in one go what handling would do one by one.
+Prepare = Callable[[Sequence[tuple[Event, RecordRef]]], Awaitable[None]]
 # From key, value and headers; raises CodecError for what it cannot read.
 Decoder = Callable[[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], Message]
 CONSUMED = Counter("datalab_events_consumed", "Records by outcome", ["group", "topic", "outcome"])
@@ -36,7 +38,8 @@ LAG = Gauge("datalab_consumer_lag", "Records between position and end", ["group"
 class Consumer(Generic[Message]):
     """One member of a consumer group. Partitions are handled side by side, records of a partition in order.
 
-    Records are the lab's events unless a `decoder` reads them as something else.
+    Records are the lab's events unless a `decoder` reads them as something else. `prepare` may fail: it spares work,
+    and each event is handled all the same.
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing that may differ between groups, all but four by name
@@ -47,6 +50,7 @@ class Consumer(Generic[Message]):
         handler: Callable[[Message, RecordRef], Awaitable[None]],
         *,
         decoder: Decoder[Message] | None = None,
+        prepare: Prepare | None = None,
         dead_letters: DeadLetters,
         retry: RetryPolicy | None = None,
         batch: int = 200,
@@ -55,7 +59,7 @@ class Consumer(Generic[Message]):
         self._bootstrap, self._group, self._topics, self._batch = bootstrap, group, list(topics), batch
         self._handler, self._dead_letters, self._retry = handler, dead_letters, retry or RetryPolicy()
         self._progress = Progress(stall_s)
-        self._decoder = decoder
+        self._decoder, self._prepare = decoder, prepare
 
     async def check(self) -> str | None:
         """Readiness: None, or why no progress is made."""
@@ -106,6 +110,8 @@ class Consumer(Generic[Message]):
     async def _partition(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: Sequence[Any], stop: asyncio.Event
     ) -> None:
+        if self._prepare is not None and len(records) > 1:
+            await self._look_ahead(self._prepare, records)
         done = None
         for record in records:
             # A batch may hold minutes of work: told to stop, it leaves the rest to the next start.
@@ -119,6 +125,19 @@ class Consumer(Generic[Message]):
         except (CommitFailedError, IllegalStateError) as error:
             # The partition went to another member; it will see these records again, and recognise them.
             log.info("commit.lost", group=self._group, partition=f"{tp.topic}[{tp.partition}]", reason=str(error))
+
+    async def _look_ahead(self, prepare: Prepare, records: Sequence[Any]) -> None:
+        batch = []
+        for record in records:
+            with contextlib.suppress(CodecError):
+                batch.append((self._decoded(record), RecordRef(record.topic, record.partition, record.offset)))
+        if not batch:
+            return
+        try:
+            with self._progress.handling(batch[0][1]):
+                await prepare(batch)
+        except Exception as error:
+            log.warning("batch.unprepared", at=str(batch[0][1]), reason=_reason(error))
 
     async def _one(self, record: Any, stop: asyncio.Event) -> bool:
         """Handle one record to its end; False if `stop` came first and it must be seen again."""

@@ -104,6 +104,7 @@ def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Pub
             settings.bridge_group,
             book.topics,
             handler.handle,
+            prepare=handler.prepare,
             dead_letters=KafkaDeadLetters(publisher),
             retry=RetryPolicy(longest_s=5.0, is_transient=is_transient),
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, or_, select, tuple_, update
+from sqlalchemy import String, func, or_, select, tuple_, update, values
+from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import insert
 
 from datalab.bus.publisher import RecordRef
@@ -27,19 +28,53 @@ class Ledger:
     async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]:
         """The trigger's row, and whether it is new. A row that is there wins, so that a repeat asks Prefect for
         the very same run; only a dead one starts over, with the rule as it is now."""
-        values = _values(decision, event, ref)
-        fresh = {k: values[k] for k in ("deployment", "idempotency_key", "parameters", "tags", "status")}
+        row = _values(decision, event, ref)
+        fresh = {k: row[k] for k in ("deployment", "idempotency_key", "parameters", "tags", "status")}
         async with self._sessions.begin() as session:
             inserted = await session.scalar(
-                insert(TriggerRow).values(values).on_conflict_do_nothing().returning(TriggerRow.id)
+                insert(TriggerRow).values(row).on_conflict_do_nothing().returning(TriggerRow.id)
             )
             if inserted is None:
                 await session.execute(
                     update(TriggerRow)
-                    .where(TriggerRow.id == values["id"], TriggerRow.status == "dead")
+                    .where(TriggerRow.id == row["id"], TriggerRow.status == "dead")
                     .values(**fresh, reason=None, updated_at=func.now())
                 )
-            return await session.get_one(TriggerRow, values["id"]), inserted is not None
+            return await session.get_one(TriggerRow, row["id"]), inserted is not None
+
+    async def open_many(
+        self, matches: Sequence[tuple[Decision, Event, RecordRef]]
+    ) -> tuple[list[TriggerRow], list[TriggerRow]]:
+        """The rows of these triggers that still wait for their run, in order; and those of them that are new.
+
+        What has a run, or is dead, is left to `open`."""
+        wanted = {trigger_id(d.rule.name, event): _values(d, event, ref) for d, event, ref in matches}
+        waiting = select(TriggerRow).where(TriggerRow.id.in_(wanted), TriggerRow.status == "pending")
+        async with self._sessions.begin() as session:
+            # A transaction has one `now()`; pages of triggers want an order.
+            ordered = [
+                {**row, "created_at": func.clock_timestamp() + timedelta(microseconds=number)}
+                for number, row in enumerate(wanted.values())
+            ]
+            statement = insert(TriggerRow).values(ordered).on_conflict_do_nothing()
+            new = set(await session.scalars(statement.returning(TriggerRow.id)))
+            found = {row.id: row for row in await session.scalars(waiting)}
+        rows = [found[id_] for id_ in wanted if id_ in found]
+        return rows, [row for row in rows if row.id in new]
+
+    async def created_many(self, runs: Mapping[str, str]) -> set[str]:
+        """Note the runs of triggers, by trigger; returns the triggers that no other instance had settled before."""
+        if not runs:
+            return set()
+        given = values(sql_column("id", String), sql_column("run", String), name="given").data(list(runs.items()))
+        statement = (
+            update(TriggerRow)
+            .where(TriggerRow.id == given.c.id, TriggerRow.status != "created")
+            .values(status="created", flow_run_id=given.c.run, reason=None, updated_at=func.now())
+            .returning(TriggerRow.id)
+        )
+        async with self._sessions.begin() as session:
+            return set(await session.scalars(statement))
 
     async def created(self, id_: str, flow_run_id: str) -> bool:
         """Note the run; False if another instance did so before."""

@@ -5,6 +5,9 @@ Every step can be repeated by anyone at any time: the row's id and the run's key
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from datalab.bus.publisher import RecordRef
@@ -14,9 +17,9 @@ from datalab.runtime.logs import get_logger
 from datalab.store.tables.bridge import TriggerRow
 from schemas.envelope import Event
 from services.bridge import metrics
-from services.bridge.decisions import Decision, decide_all
+from services.bridge.decisions import Decision, decide_all, trigger_id
 from services.bridge.prefect_http import PrefectRefusedError
-from services.bridge.prefect_runs import DeploymentMissingError
+from services.bridge.prefect_runs import MOST_AT_ONCE, DeploymentMissingError, Wanted
 from services.bridge.rules import RuleBook
 
 log = get_logger(__name__)
@@ -36,11 +39,18 @@ class Runs(Protocol):
     async def create(self, deployment: str, key: str, parameters: dict[str, Any], tags: list[str]) -> str:
         """The id of the one run with this key."""
 
+    async def create_many(self, deployment: str, runs: Sequence[Wanted]) -> list[str | None]:
+        """The same for several, in order; None where it takes `create` to tell why not."""
+
 
 class Triggers(Protocol):
     """Where triggers are kept; see services.bridge.ledger."""
 
     async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]: ...
+    async def open_many(
+        self, matches: Sequence[tuple[Decision, Event, RecordRef]]
+    ) -> tuple[list[TriggerRow], list[TriggerRow]]: ...
+    async def created_many(self, runs: Mapping[str, str]) -> set[str]: ...
     async def created(self, id_: str, flow_run_id: str) -> bool: ...
     async def dead(self, id_: str, reason: str) -> bool: ...
 
@@ -53,6 +63,29 @@ class TriggerHandler:
         self._rules, self._ledger, self._runs, self._clock = rules, ledger, runs, clock
         self._patience_s = patience_s
         self._missing_since: dict[str, float] = {}
+        # Triggers whose run was created ahead of their handling, by this instance.
+        self._ahead: set[str] = set()
+
+    async def prepare(self, batch: Sequence[tuple[Event, RecordRef]]) -> None:
+        """Create the runs of several events in few requests, before each is handled. What cannot be done so is left to
+        the handling, which then meets the same rows and keys."""
+        decided = [(d, event, ref) for event, ref in batch for d in decide_all(self._rules.book, event)]
+        matches = [match for match in decided if match[0].outcome == "matched"]
+        if len(matches) < 2:
+            return
+        rows, new = await self._ledger.open_many(matches)
+        times = {event.id: event.time for event, _ in batch}
+        for rule, count in Counter(row.rule for row in new).items():
+            metrics.MATCHED.labels(rule).inc(count)
+        for deployment, group in _by_deployment(rows):
+            wanted = [Wanted(row.idempotency_key, row.parameters, row.tags) for row in group]
+            ids = await self._runs.create_many(deployment, wanted)
+            runs = {row.id: id_ for row, id_ in zip(group, ids, strict=True) if id_ is not None}
+            settled = await self._ledger.created_many(runs)
+            for row in group:
+                if row.id in settled:
+                    self._ahead.add(row.id)
+                    self._tell_created(row, runs[row.id], times[row.event_id])
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Start the run of each rule that the event matches."""
@@ -68,7 +101,10 @@ class TriggerHandler:
             raise PermanentError("; ".join(reasons))
 
     async def _fire(self, decision: Decision, event: Event, ref: RecordRef) -> None:
-        rule = decision.rule.name
+        rule, id_ = decision.rule.name, trigger_id(decision.rule.name, event)
+        if id_ in self._ahead:
+            self._ahead.remove(id_)
+            return
         row, new = await self._ledger.open(decision, event, ref)
         if new:
             metrics.MATCHED.labels(rule).inc()
@@ -80,12 +116,20 @@ class TriggerHandler:
             raise await self._dead(row, decision.reason)
         run_id = await self._create(row)
         if await self._ledger.created(row.id, run_id):
-            metrics.CREATED.labels(rule).inc()
-            waited = max(0.0, (self._clock.now() - event.time).total_seconds())
-            metrics.EVENT_TO_CREATED.observe(waited)
-            log.info(
-                "run.created", rule=rule, event_id=event.id, run_id=run_id, deployment=row.deployment, seconds=waited
-            )
+            self._tell_created(row, run_id, event.time)
+
+    def _tell_created(self, row: TriggerRow, run_id: str, happened: datetime) -> None:
+        metrics.CREATED.labels(row.rule).inc()
+        waited = max(0.0, (self._clock.now() - happened).total_seconds())
+        metrics.EVENT_TO_CREATED.observe(waited)
+        log.info(
+            "run.created",
+            rule=row.rule,
+            event_id=row.event_id,
+            run_id=run_id,
+            deployment=row.deployment,
+            seconds=waited,
+        )
 
     async def _create(self, row: TriggerRow) -> str:
         try:
@@ -104,3 +148,13 @@ class TriggerHandler:
         if await self._ledger.dead(row.id, reason):
             metrics.DEAD.labels(row.rule).inc()
         return PermanentError(reason)
+
+
+def _by_deployment(rows: Sequence[TriggerRow]) -> Iterator[tuple[str, list[TriggerRow]]]:
+    """As many rows of one deployment as a request may hold, in order."""
+    groups: defaultdict[str, list[TriggerRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.deployment].append(row)
+    for deployment, group in groups.items():
+        for start in range(0, len(group), MOST_AT_ONCE):
+            yield deployment, group[start : start + MOST_AT_ONCE]

@@ -7,13 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 
 from datalab.bus.publisher import Publisher, RecordRef
+from datalab.runtime.clock import SystemClock
 from datalab.store.engine import create_engine, create_sessions
 from services.bridge.decisions import decide, idempotency_key
 from services.bridge.ledger import Ledger
+from services.bridge.prefect_http import PrefectHttp
+from services.bridge.prefect_runs import RunCreator
 from services.bridge.rules import Rule, RuleSpec
+from services.bridge.rules_in_force import RulesInForce
+from services.bridge.trigger import TriggerHandler
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
 from tests.support.polling import eventually
 
@@ -169,3 +175,34 @@ async def _door(host: str, port: int) -> AsyncIterator[_Door]:
         yield door
     finally:
         await door.close()
+
+
+async def test_the_runs_of_many_events_are_created_in_few_requests_each_once(
+    bridges: Bridges, prefect: PrefectLab, dataset: str, prefect_api_url: str, database_url: str
+) -> None:
+    for name in ("load", "check"):
+        await prefect.deploy(f"{dataset}/{name}")
+    checks = file_rule(dataset, "checks", deployment=f"{dataset}/check")
+    settings = bridges.settings([file_rule(dataset), checks])
+    events = [file_arrived(dataset, f"{number}.csv") for number in range(60)]
+    batch = [(event, RecordRef("lab.files", 0, offset)) for offset, event in enumerate(events)]
+    ledger, clock = Ledger(create_sessions(engine := create_engine(database_url))), SystemClock()
+    rules = RulesInForce(settings.rules_dir, clock)
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        runs = RunCreator(PrefectHttp(client, prefect_api_url))
+        first = TriggerHandler(rules, ledger, runs, clock, patience_s=1)
+        await first.prepare([*batch[:20], *batch[:5]])  # killed here: nothing was handled or committed
+        successor = TriggerHandler(rules, ledger, runs, clock, patience_s=1)
+        await successor.prepare(batch)
+        waiting, _ = await ledger.page(size=1, token=None, event_id=None, rule=None, status="pending")
+        assert not [row for row in waiting if row.event_id in {event.id for event in events}]
+        for event, ref in batch:
+            await successor.handle(event, ref)
+    await engine.dispose()
+    for event in events:
+        found = {run["idempotency_key"]: run["parameters"] for run in await prefect.runs_of(event)}
+        expected = {"source_path": event.data["uri"]}
+        assert found == {
+            f"datalab:files:{dataset}/load:{event.id}": expected,
+            f"datalab:checks:{dataset}/check:{event.id}": expected,
+        }

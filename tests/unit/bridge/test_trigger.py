@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from schemas.envelope import Event
 from services.bridge.app import is_transient
 from services.bridge.decisions import Decision, idempotency_key, trigger_id
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
-from services.bridge.prefect_runs import DeploymentMissingError, RunCreator
+from services.bridge.prefect_runs import MOST_AT_ONCE, DeploymentMissingError, RunCreator, Wanted
 from services.bridge.rules import Rule, RuleBook, RuleSpec
 from services.bridge.trigger import TriggerHandler
 
@@ -51,6 +51,16 @@ class Ledger:
             )  # fmt: skip
         return self.rows[id_], new
 
+    async def open_many(
+        self, matches: Sequence[tuple[Decision, Event, RecordRef]]
+    ) -> tuple[list[TriggerRow], list[TriggerRow]]:
+        opened = [await self.open(*match) for match in matches]
+        waiting = {row.id: row for row, _ in opened if row.status == "pending"}
+        return list(waiting.values()), [row for row, new in opened if new]
+
+    async def created_many(self, runs: Mapping[str, str]) -> set[str]:
+        return {id_ for id_, run in runs.items() if await self.created(id_, run)}
+
     async def created(self, id_: str, flow_run_id: str) -> bool:
         self.rows[id_].status, self.rows[id_].flow_run_id = "created", flow_run_id
         return True
@@ -62,13 +72,19 @@ class Ledger:
 
 class Runs:
     def __init__(self, refuse: dict[str, Exception] | None = None) -> None:
-        self.refuse, self.calls = refuse or {}, list[str]()
+        self.refuse, self.calls, self.bulks = refuse or {}, list[str](), list[list[str]]()
 
     async def create(self, deployment: str, key: str, parameters: dict[str, Any], tags: list[str]) -> str:
         self.calls.append(key)
         if deployment in self.refuse:
             raise self.refuse[deployment]
         return "run-" + deployment
+
+    async def create_many(self, deployment: str, runs: Sequence[Wanted]) -> list[str | None]:
+        self.bulks.append([run.key for run in runs])
+        if deployment in self.refuse:
+            raise self.refuse[deployment]
+        return [None if run.parameters.get("bad") else f"run-{run.key}" for run in runs]
 
 
 def rule(name: str, deployment: str = "f/d", **run: Any) -> Rule:
@@ -187,3 +203,40 @@ async def test_a_deployment_that_was_registered_anew_is_found_at_once() -> None:
 async def test_a_name_that_prefect_does_not_know_is_a_missing_deployment() -> None:
     with pytest.raises(DeploymentMissingError, match="'f/d' is not registered"):
         await RunCreator(prefect(lambda _: httpx.Response(404, json={"detail": "no"}))).create("f/d", "key", {}, [])
+
+
+def _events(count: int, **data: Any) -> list[tuple[Event, RecordRef]]:
+    made = [EVENT.model_copy(update={"id": f"e{n}", "data": {"n": n, **data}}) for n in range(count)]
+    return [(event, RecordRef("lab.files", 0, n)) for n, event in enumerate(made)]
+
+
+async def test_what_was_created_ahead_is_not_created_again() -> None:
+    runs, ledger, batch = Runs(), Ledger(), _events(MOST_AT_ONCE + 2)
+    handled = handler(rule("a"), rule("b", "f/other"), runs=runs, ledger=ledger)
+    await handled.prepare([*batch, batch[0]])
+    assert [len(keys) for keys in runs.bulks] == [MOST_AT_ONCE, 2, MOST_AT_ONCE, 2]
+    assert {row.status for row in ledger.rows.values()} == {"created"}
+    for event, ref in [*batch, batch[0]]:
+        await handled.handle(event, ref)
+    assert runs.calls == []
+    assert len(ledger.rows) == 2 * len(batch)
+
+
+async def test_what_could_not_be_created_ahead_is_left_to_its_turn() -> None:
+    runs, ledger, batch = Runs(), Ledger(), _events(3)
+    picky = rule("a", parameters={"bad": "{{ event.data.n == 1 }}"})
+    handled = handler(picky, runs=runs, ledger=ledger)
+    await handled.prepare(batch)
+    for event, ref in batch:
+        await handled.handle(event, ref)
+    assert runs.calls == [idempotency_key("a", "f/d", batch[1][0])]
+    away = handler(rule("c"), runs=Runs({"f/d": PrefectAwayError("away")}), ledger=ledger)
+    with pytest.raises(PrefectAwayError):
+        await away.prepare(batch)
+    assert ledger.rows[trigger_id("c", batch[0][0])].status == "pending"
+
+
+async def test_a_single_event_is_not_worth_a_look_ahead() -> None:
+    runs = Runs()
+    await handler(rule("a"), runs=runs, ledger=Ledger()).prepare(_events(1))
+    assert runs.bulks == []

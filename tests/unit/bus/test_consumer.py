@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -52,3 +52,23 @@ async def test_told_to_stop_it_commits_what_is_done_and_leaves_the_rest() -> Non
 
     assert handled == [0, 1]
     assert kafka.offsets == [{PARTITION: 2}]
+
+
+async def test_what_lies_ahead_is_shown_before_and_a_failure_of_that_costs_nothing() -> None:
+    seen: list[str] = []
+
+    async def prepare(batch: Sequence[tuple[Event, RecordRef]]) -> None:
+        seen.append(f"ahead {[ref.offset for _, ref in batch]}")
+        raise ConnectionError("away")
+
+    async def handle(_: Event, ref: RecordRef) -> None:
+        seen.append(f"handled {ref.offset}")
+
+    dead = cast(DeadLetters, None)
+    consumer = Consumer("127.0.0.1:1", "test", ["lab.metrics"], handle, prepare=prepare, dead_letters=dead)
+    kafka = Committed()
+    await consumer._partition(cast(Any, kafka), PARTITION, cast(Any, [Record(0), Record(1)]), asyncio.Event())
+    await consumer._partition(cast(Any, kafka), PARTITION, cast(Any, [Record(2)]), asyncio.Event())
+
+    assert seen == ["ahead [0, 1]", "handled 0", "handled 1", "handled 2"]
+    assert kafka.offsets == [{PARTITION: 2}, {PARTITION: 3}]
