@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-files bench-ingest bench-start bench-starts bench-validation clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-start bench-starts bench-validation clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ lock: setup ## Resolve requirements.in anew, with hashes
 
 bench-starts: setup ## Seconds from event to running flow and from file to Gold, beside the stock worker
 	@$(BIN)/python -m bench.starts
+
+bench-bridge: setup ## Runs from events, beside single calls and Prefect's automations; events that no rule wants
+	@$(BIN)/python -m bench.bridge
 
 bench-files: setup ## Seconds from file to event, and for 10,000 files
 	@$(BIN)/python -m bench.files

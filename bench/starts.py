@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--events", type=int, default=100, help="for the warm worker, at 2/s")
     parser.add_argument("--stock-events", type=int, default=5, help="for the stock worker, one after the other")
-    parser.add_argument("--files", type=int, default=5)
+    parser.add_argument("--files", type=int, default=15)
     parser.add_argument("--stock-files", type=int, default=2)
     options = parser.parse_args()
     details: list[Any] = []

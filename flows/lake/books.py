@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flows.lake.datasets import Dataset
 from flows.lake.errors import BooksError
 from flows.lake.quality import GateResult
+from flows.lake.session import SMALL_BYTES
 from flows.lake.staging import StagedFile
 from flows.lake.tables import Table, ident, is_missing, text
 
@@ -118,5 +119,11 @@ def settled(spark: SparkSession, ledger: Table) -> set[str]:
 
 
 def _count(spark: SparkSession, table: Table, ingest_id: str) -> int:
+    from pyarrow.compute import field
+
+    rows = table.opened()
+    if rows is not None and (table.size_bytes() or 0) <= SMALL_BYTES:
+        # A tenth of the time that Spark takes, and another implementation than the one that wrote.
+        return int(rows.to_pyarrow_dataset().count_rows(filter=field("_ingest_id") == ingest_id))
     found = spark.sql(f"SELECT count(*) AS n FROM {table.sql} WHERE _ingest_id = {text(ingest_id)}")
     return int(found.collect()[0]["n"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.5
 # Below this Spark takes longer to compile a plan than to interpret it. Measured on 2 cores: 3,000 rows to Gold in 2.6 s
 # rather than 4.2 s, 100,000 rows (7 MB) in 9.2 s rather than 7.3 s; into a Silver of 1 M rows (30 MB) it was all one.
-_SMALL_BYTES = 4 << 20
+SMALL_BYTES = 4 << 20
 _FOR_SMALL_WORK = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.wholeStage": "false",
@@ -58,7 +58,7 @@ class SparkConnection:
         if self._spark is None:
             self._spark, self._usual = self._open(), {}
         try:
-            self._suit(self._spark, reads_bytes is not None and reads_bytes <= _SMALL_BYTES)
+            self._suit(self._spark, reads_bytes is not None and reads_bytes <= SMALL_BYTES)
             yield self._spark
         except LakeError:
             raise

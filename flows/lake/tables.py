@@ -49,13 +49,20 @@ class Table:
         """What the newest version's files hold, 0 for no table; None where finding out would cost Spark's time."""
         if self.local is None:
             return None
-        table = _opened(self.local)
+        table = self.opened()
         return sum(table.get_add_actions().column("size_bytes").to_pylist()) if table else 0
+
+    def opened(self) -> DeltaTable | None:
+        """Its newest version for a reader other than Spark; None if it is not there or not on this machine."""
+        from deltalake import DeltaTable
+
+        folder = None if self.local is None else str(self.local)
+        return DeltaTable(folder) if folder is not None and DeltaTable.is_deltatable(folder) else None
 
     def version(self, spark: SparkSession) -> int | None:
         """The newest version, or None if there is no table (a directory that a killed first write left is none)."""
         if self.local is not None:  # a tenth of the time that Spark takes
-            table = _opened(self.local)
+            table = self.opened()
             return table.version() if table else None
         try:
             rows = spark.sql(f"DESCRIBE HISTORY {self.sql} LIMIT 1").collect()
@@ -97,12 +104,6 @@ class Lake:
         """Locks and staged copies: beside the tables if those are local, else in the lab's own directory."""
         local = Table(self.root).local
         return local / "_work" if local else self.home / "lake-work"
-
-
-def _opened(folder: Path) -> DeltaTable | None:
-    from deltalake import DeltaTable
-
-    return DeltaTable(str(folder)) if DeltaTable.is_deltatable(str(folder)) else None
 
 
 def is_missing(error: Exception) -> bool:
