@@ -27,8 +27,8 @@ from schemas.envelope import Event
 log = get_logger(__name__)
 Message = TypeVar("Message", default=Event)
 Handler = Callable[[Event, RecordRef], Awaitable[None]]
-# Is shown what lies ahead in a partition, to do in one go what handling would do one by one.
-Prepare = Callable[[Sequence[tuple[Event, RecordRef]]], Awaitable[None]]
+# Is shown what lies ahead in a partition, to do in one go what handling would do one by one; answers with what is done.
+Prepare = Callable[[Sequence[tuple[Event, RecordRef]]], Awaitable[set[RecordRef]]]
 # From key, value and headers; raises CodecError for what it cannot read.
 Decoder = Callable[[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], Message]
 CONSUMED = Counter("datalab_events_consumed", "Records by outcome", ["group", "topic", "outcome"])
@@ -110,12 +110,11 @@ class Consumer(Generic[Message]):
     async def _partition(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: Sequence[Any], stop: asyncio.Event
     ) -> None:
-        if self._prepare is not None and len(records) > 1:
-            await self._look_ahead(self._prepare, records)
+        prepared = await self._prepared(records)
         done = None
         for record in records:
             # A batch may hold minutes of work: told to stop, it leaves the rest to the next start.
-            if stop.is_set() or not await self._one(record, stop):
+            if record.offset not in prepared and (stop.is_set() or not await self._one(record, stop)):
                 break
             done = record.offset + 1
         if done is None:
@@ -126,18 +125,25 @@ class Consumer(Generic[Message]):
             # The partition went to another member; it will see these records again, and recognise them.
             log.info("commit.lost", group=self._group, partition=f"{tp.topic}[{tp.partition}]", reason=str(error))
 
-    async def _look_ahead(self, prepare: Prepare, records: Sequence[Any]) -> None:
+    async def _prepared(self, records: Sequence[Any]) -> set[int]:
+        """The offsets of the records that need no handling any more."""
         batch = []
+        if self._prepare is None or len(records) == 1:
+            return set()
         for record in records:
             with contextlib.suppress(CodecError):
                 batch.append((self._decoded(record), RecordRef(record.topic, record.partition, record.offset)))
         if not batch:
-            return
+            return set()
+        at = batch[0][1]
         try:
-            with self._progress.handling(batch[0][1]):
-                await prepare(batch)
+            with self._progress.handling(at):
+                done = await self._prepare(batch)
         except Exception as error:
-            log.warning("batch.unprepared", at=str(batch[0][1]), reason=_reason(error))
+            log.warning("batch.unprepared", at=str(at), reason=_reason(error))
+            return set()
+        CONSUMED.labels(self._group, at.topic, "handled").inc(len(done))
+        return {ref.offset for ref in done}
 
     async def _one(self, record: Any, stop: asyncio.Event) -> bool:
         """Handle one record to its end; False if `stop` came first and it must be seen again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cel
@@ -39,6 +40,20 @@ class Facts:
     def __init__(self, event: Event) -> None:
         attributes: dict[str, Any] = {k: v for k, v in event.__dict__.items() if v is not None}
         self.context = cel.Context(variables={"event": attributes})
+
+
+class AnyOf:
+    """Several conditions at once, in one program: what most events of a busy topic need to be asked."""
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self._program = cel.compile(" || ".join(f"({condition.source})" for condition in conditions))
+
+    def excluded(self, facts: Facts) -> bool:
+        """Whether none of them holds and none fails. False may also mean that one has to look at each."""
+        try:
+            return self._program.execute(facts.context) is False
+        except Exception:  # a field that the event lacks, or a fault: each condition tells for itself
+            return False
 
 
 class Condition:

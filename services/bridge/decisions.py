@@ -32,12 +32,11 @@ class Decision:
 
 
 def decide_all(book: RuleBook, event: Event) -> list[Decision]:
-    """One decision for each rule that listens to the event's type."""
-    rules = book.listening_to(event.type)
-    if not rules:
+    """One decision for each rule that listens to the event's type, or none at all if no condition holds."""
+    if not book.listening_to(event.type):
         return []
     facts = Facts(event)
-    return [decide(rule, event, facts) for rule in rules]
+    return [decide(rule, event, facts) for rule in book.concerned_by(event.type, facts)]
 
 
 def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:

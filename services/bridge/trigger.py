@@ -63,20 +63,26 @@ class TriggerHandler:
         self._rules, self._ledger, self._runs, self._clock = rules, ledger, runs, clock
         self._patience_s = patience_s
         self._missing_since: dict[str, float] = {}
-        # Triggers whose run was created ahead of their handling, by this instance.
-        self._ahead: set[str] = set()
 
-    async def prepare(self, batch: Sequence[tuple[Event, RecordRef]]) -> None:
-        """Create the runs of several events in few requests, before each is handled. What cannot be done so is left to
-        the handling, which then meets the same rows and keys."""
-        decided = [(d, event, ref) for event, ref in batch for d in decide_all(self._rules.book, event)]
-        matches = [match for match in decided if match[0].outcome == "matched"]
-        if len(matches) < 2:
-            return
+    async def prepare(self, batch: Sequence[tuple[Event, RecordRef]]) -> set[RecordRef]:
+        """Create the runs of several events in few requests; returns the events that are settled: no rule wants them,
+        or each has its runs. What cannot be done so is left to `handle`, which meets the same rows and keys."""
+        waiting: dict[RecordRef, set[str]] = {}
+        matches = []
+        for event, ref in batch:
+            concerned = [decision for decision in decide_all(self._rules.book, event) if decision.concerns]
+            waiting[ref] = {trigger_id(decision.rule.name, event) for decision in concerned}
+            matches += [(decision, event, ref) for decision in concerned if decision.outcome == "matched"]
+        created = await self._create_many(matches) if len(matches) > 1 else set()
+        return {ref for ref, triggers in waiting.items() if triggers <= created}
+
+    async def _create_many(self, matches: Sequence[tuple[Decision, Event, RecordRef]]) -> set[str]:
+        """The triggers that have their run now and had none before."""
         rows, new = await self._ledger.open_many(matches)
-        times = {event.id: event.time for event, _ in batch}
         for rule, count in Counter(row.rule for row in new).items():
             metrics.MATCHED.labels(rule).inc(count)
+        times = {event.id: event.time for _, event, _ in matches}
+        created: set[str] = set()
         for deployment, group in _by_deployment(rows):
             wanted = [Wanted(row.idempotency_key, row.parameters, row.tags) for row in group]
             ids = await self._runs.create_many(deployment, wanted)
@@ -84,8 +90,9 @@ class TriggerHandler:
             settled = await self._ledger.created_many(runs)
             for row in group:
                 if row.id in settled:
-                    self._ahead.add(row.id)
                     self._tell_created(row, runs[row.id], times[row.event_id])
+            created |= settled
+        return created
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Start the run of each rule that the event matches."""
@@ -101,10 +108,7 @@ class TriggerHandler:
             raise PermanentError("; ".join(reasons))
 
     async def _fire(self, decision: Decision, event: Event, ref: RecordRef) -> None:
-        rule, id_ = decision.rule.name, trigger_id(decision.rule.name, event)
-        if id_ in self._ahead:
-            self._ahead.remove(id_)
-            return
+        rule = decision.rule.name
         row, new = await self._ledger.open(decision, event, ref)
         if new:
             metrics.MATCHED.labels(rule).inc()

@@ -163,3 +163,18 @@ def test_only_rules_for_the_type_are_asked() -> None:
     assert [decision.rule.name for decision in decide_all(book, event())] == ["a"]
     assert decide_all(book, event("lab.run.completed.v1")) == []
     assert decide(book.rules[1], event()).outcome == "other-type"
+
+
+@pytest.mark.parametrize(
+    ("others", "outcomes"),
+    [
+        (["event.data.size > 9"], []),
+        (["event.data.size > 9", "event.data.dataset == 'stocks'"], ["condition", "condition", "matched"]),
+        (["event.data.nosuch == 1"], ["condition", "condition"]),
+        (["event.data.names > 3"], ["condition", "failed"]),
+        (["event.data.size"], ["condition", "failed"]),
+    ],
+)
+def test_all_conditions_at_once_exclude_only_what_each_would_exclude(others: list[str], outcomes: list[str]) -> None:
+    rules = [rule(where, f"r{n}") for n, where in enumerate(["event.data.size == 0", *others])]
+    assert [decision.outcome for decision in decide_all(RuleBook(rules), event())] == outcomes

@@ -87,8 +87,8 @@ class Runs:
         return [None if run.parameters.get("bad") else f"run-{run.key}" for run in runs]
 
 
-def rule(name: str, deployment: str = "f/d", **run: Any) -> Rule:
-    spec = {"name": name, "on": [EVENT.type], "run": {"deployment": deployment, **run}}
+def rule(name: str, deployment: str = "f/d", where: str = "true", **run: Any) -> Rule:
+    spec = {"name": name, "on": [EVENT.type], "where": where, "run": {"deployment": deployment, **run}}
     return Rule.of(RuleSpec.model_validate(spec), "test")
 
 
@@ -210,15 +210,13 @@ def _events(count: int, **data: Any) -> list[tuple[Event, RecordRef]]:
     return [(event, RecordRef("lab.files", 0, n)) for n, event in enumerate(made)]
 
 
-async def test_what_was_created_ahead_is_not_created_again() -> None:
+async def test_what_was_created_ahead_is_settled() -> None:
     runs, ledger, batch = Runs(), Ledger(), _events(MOST_AT_ONCE + 2)
     handled = handler(rule("a"), rule("b", "f/other"), runs=runs, ledger=ledger)
-    await handled.prepare([*batch, batch[0]])
+    repeat = (batch[0][0], RecordRef("lab.files", 0, 99))
+    assert await handled.prepare([*batch, repeat]) == {*(ref for _, ref in batch), repeat[1]}
     assert [len(keys) for keys in runs.bulks] == [MOST_AT_ONCE, 2, MOST_AT_ONCE, 2]
     assert {row.status for row in ledger.rows.values()} == {"created"}
-    for event, ref in [*batch, batch[0]]:
-        await handled.handle(event, ref)
-    assert runs.calls == []
     assert len(ledger.rows) == 2 * len(batch)
 
 
@@ -226,9 +224,8 @@ async def test_what_could_not_be_created_ahead_is_left_to_its_turn() -> None:
     runs, ledger, batch = Runs(), Ledger(), _events(3)
     picky = rule("a", parameters={"bad": "{{ event.data.n == 1 }}"})
     handled = handler(picky, runs=runs, ledger=ledger)
-    await handled.prepare(batch)
-    for event, ref in batch:
-        await handled.handle(event, ref)
+    assert await handled.prepare(batch) == {batch[0][1], batch[2][1]}
+    await handled.handle(*batch[1])
     assert runs.calls == [idempotency_key("a", "f/d", batch[1][0])]
     away = handler(rule("c"), runs=Runs({"f/d": PrefectAwayError("away")}), ledger=ledger)
     with pytest.raises(PrefectAwayError):
@@ -236,7 +233,9 @@ async def test_what_could_not_be_created_ahead_is_left_to_its_turn() -> None:
     assert ledger.rows[trigger_id("c", batch[0][0])].status == "pending"
 
 
-async def test_a_single_event_is_not_worth_a_look_ahead() -> None:
-    runs = Runs()
-    await handler(rule("a"), runs=runs, ledger=Ledger()).prepare(_events(1))
-    assert runs.bulks == []
+async def test_an_event_that_no_rule_wants_is_settled_and_one_whose_rule_fails_is_not() -> None:
+    runs, batch = Runs(), _events(4)
+    failing = rule("a", parameters={"x": "{{ event.data.nosuch }}"}, where="event.data.n == 2")
+    handled = handler(failing, runs=runs, ledger=Ledger())
+    assert await handled.prepare(batch) == {batch[n][1] for n in (0, 1, 3)}
+    assert runs.bulks == [], "a single event is not worth a bulk request"

@@ -54,12 +54,15 @@ async def test_told_to_stop_it_commits_what_is_done_and_leaves_the_rest() -> Non
     assert kafka.offsets == [{PARTITION: 2}]
 
 
-async def test_what_lies_ahead_is_shown_before_and_a_failure_of_that_costs_nothing() -> None:
+async def test_what_was_done_ahead_is_not_handled_and_a_failure_of_that_costs_nothing() -> None:
     seen: list[str] = []
+    fails = iter([False, True])
 
-    async def prepare(batch: Sequence[tuple[Event, RecordRef]]) -> None:
+    async def prepare(batch: Sequence[tuple[Event, RecordRef]]) -> set[RecordRef]:
         seen.append(f"ahead {[ref.offset for _, ref in batch]}")
-        raise ConnectionError("away")
+        if next(fails):
+            raise ConnectionError("away")
+        return {ref for _, ref in batch if ref.offset != 1}
 
     async def handle(_: Event, ref: RecordRef) -> None:
         seen.append(f"handled {ref.offset}")
@@ -67,8 +70,9 @@ async def test_what_lies_ahead_is_shown_before_and_a_failure_of_that_costs_nothi
     dead = cast(DeadLetters, None)
     consumer = Consumer("127.0.0.1:1", "test", ["lab.metrics"], handle, prepare=prepare, dead_letters=dead)
     kafka = Committed()
-    await consumer._partition(cast(Any, kafka), PARTITION, cast(Any, [Record(0), Record(1)]), asyncio.Event())
-    await consumer._partition(cast(Any, kafka), PARTITION, cast(Any, [Record(2)]), asyncio.Event())
+    for offsets in ([0, 1, 2], [3, 4], [5]):
+        records: list[Any] = [Record(offset) for offset in offsets]
+        await consumer._partition(cast(Any, kafka), PARTITION, records, asyncio.Event())
 
-    assert seen == ["ahead [0, 1]", "handled 0", "handled 1", "handled 2"]
-    assert kafka.offsets == [{PARTITION: 2}, {PARTITION: 3}]
+    assert seen == ["ahead [0, 1, 2]", "handled 1", "ahead [3, 4]", "handled 3", "handled 4", "handled 5"]
+    assert kafka.offsets == [{PARTITION: 3}, {PARTITION: 5}, {PARTITION: 6}]
