@@ -136,7 +136,8 @@ def test_more_than_the_kernel_keeps_ends_in_a_wish_to_list(ear: Ear) -> None:
         # The reading thread stands still at its first notice, as on a machine that is busy.
         with ear.watch.notices._lock:
             (ear.root / "stocks/first.csv").write_text("x")
-            for number in range(kept // 2 + 100):  # one notice for creating, one for closing
+            # Two notices each, for creating and closing: twice what is kept, as it may have read many before it stood.
+            for number in range(kept):
                 os.close(os.open(ear.root / f"stocks/{number}.csv", os.O_CREAT | os.O_WRONLY))
         wait_for(lambda: ear.looks, 30, "a wish to list")
     ear.heard_after("stocks/last.csv")
