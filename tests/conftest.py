@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.lab_parts import fresh_database, kafka_broker, postgres_server, prefect_server
+
+
+def pytest_configure() -> None:
+    """Shells have what they start in the background ignore SIGINT, and processes that tests start would inherit that:
+    Prefect's worker, which ends itself by that signal, could not be ended."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
