@@ -41,8 +41,14 @@ def _wait_until(busy: bool, server: psutil.Process) -> None:
 
 
 @pytest.fixture
-def server(spark_lab: LabState) -> psutil.Process:
-    process = psutil.Process(spark_lab.parts["spark"].pid)
+def server(spark_lab: LabState, spark_remote: str) -> psutil.Process:
+    """Whoever listens now: another test may have killed the server that the session began with."""
+    alive = connection(spark_remote)
+    with alive.session():
+        alive.close()
+    port = spark_lab.parts["spark"].ports["spark"]
+    listens = {c.pid for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
+    process = psutil.Process(listens.pop())
     _wait_until(False, process)
     return process
 
