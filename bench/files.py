@@ -140,8 +140,7 @@ def _write(dataset: Path, name: str) -> None:
 def _remove(dataset: Path) -> None:
     for path in dataset.iterdir():
         path.unlink()
-    # A listing must have seen that they are gone.
-    time.sleep(3)
+    time.sleep(3)  # a listing must have seen that they are gone, and nothing tells when it has
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class Seen:
 
 def event(number: int = 0) -> bytes:
     """One event of 1 KiB as JSON, with a random id."""
+    labels = {f"label{n}": "x" * 40 for n in range(12)}
     parts = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),
@@ -39,11 +40,11 @@ def event(number: int = 0) -> bytes:
         "time": "2026-03-02T01:02:03Z",
         "data": {
             "of": f"t{number % 100:02d}", "name": "rows", "value": number % 1000, "unit": "1",
-            "labels": {f"label{n}": "x" * 40 for n in range(12)},
+            "labels": labels,
         },
     }  # fmt: skip
     short = len(json.dumps(parts, separators=(",", ":")))
-    parts["data"]["labels"]["rest"] = "x" * (EVENT_BYTES - short - len(',"rest":""'))  # type: ignore[index]
+    labels["rest"] = "x" * (EVENT_BYTES - short - len(',"rest":""'))
     return json.dumps(parts, separators=(",", ":")).encode()
 
 

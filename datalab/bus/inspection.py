@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from datalab.bus.admin import admin_client
 
 _RETRY_S = 0.2
 
@@ -82,7 +83,7 @@ async def inspect_bus(bootstrap: str, *, deadline_s: float = 10.0) -> BusView:
 async def topic_names(bootstrap: str, *, deadline_s: float = 10.0) -> list[str]:
     """All topics but Kafka's own, sorted; raises as `inspect_bus` does. Asking creates none."""
     try:
-        async with asyncio.timeout(deadline_s), _admin(bootstrap) as admin:
+        async with asyncio.timeout(deadline_s), admin_client(bootstrap) as admin:
             return sorted(name for name, _ in _described(await admin.describe_topics()))
     except KafkaError as error:
         raise ConnectionError(f"no Kafka broker answers at {bootstrap}") from error
@@ -102,7 +103,7 @@ async def _patiently(bootstrap: str) -> BusView:
 
 
 async def _inspect(bootstrap: str) -> BusView:
-    async with _admin(bootstrap) as admin:
+    async with admin_client(bootstrap) as admin:
         described = dict(_described(await admin.describe_topics()))
         names = [group for group, *_ in await admin.list_consumer_groups()]
         committed = dict(zip(names, await asyncio.gather(*(_committed(admin, n) for n in names)), strict=True))
@@ -151,13 +152,3 @@ async def _with_offsets(bootstrap: str, described: Mapping[str, Mapping[int, boo
         )
         for topic, numbers in sorted(described.items())
     }
-
-
-@asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()

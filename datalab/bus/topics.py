@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError, for_code
 
+from datalab.bus.admin import admin_client
 from schemas.catalog import TopicSpec
 
 _HOUR_MS = 3_600_000
@@ -44,7 +44,7 @@ async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]
     Idempotent, and safe to run from several processes at once. Settings that a spec does not name stay as they are.
     Raises TopicLayoutError, before anything is changed, if a topic has more partitions than its spec says.
     """
-    async with _admin(bootstrap) as admin:
+    async with admin_client(bootstrap) as admin:
         existing = await _partitions(admin)
         present = [spec for spec in specs if spec.name in existing]
         if larger := [spec for spec in present if existing[spec.name] > spec.partitions]:
@@ -58,21 +58,11 @@ async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]
 
 async def create_missing(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]:
     """Create what is missing and leave the others as they are; returns the names created."""
-    async with _admin(bootstrap) as admin:
+    async with admin_client(bootstrap) as admin:
         existing = await _partitions(admin)
         missing = [spec for spec in specs if spec.name not in existing]
         await _create(admin, missing)
         return [spec.name for spec in missing]
-
-
-@asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from datalab.bus.admin import admin_client
 from datalab.bus.topics import create_missing
 from schemas.catalog import USER_TOPICS, is_user_type, user_topic
 
@@ -25,11 +25,8 @@ async def ensure_user_topics(bootstrap: str, types: Iterable[str]) -> None:
 
 async def user_topics(bootstrap: str) -> list[str]:
     """The topics of users' types that are on the broker, by name. Raises ConnectionError without a broker."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        await admin.start()
-        return sorted(name for name in await admin.list_topics() if name.startswith(USER_TOPICS))
+        async with admin_client(bootstrap) as admin:
+            return sorted(name for name in await admin.list_topics() if name.startswith(USER_TOPICS))
     except (KafkaError, OSError) as error:
         raise ConnectionError(f"no Kafka broker answers at {bootstrap}") from error
-    finally:
-        await admin.close()

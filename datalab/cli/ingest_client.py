@@ -33,7 +33,7 @@ class IngestClient:
             answer = self._post(content, headers)
             if answer.status_code not in {409, 429, 503} or attempt == _ATTEMPTS:
                 break
-            time.sleep(_pause_s(answer.headers, attempt))
+            time.sleep(_pause_s(answer.headers, attempt))  # as long as Retry-After says
         return answer
 
     def _post(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:

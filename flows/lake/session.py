@@ -94,7 +94,7 @@ class SparkConnection:
             self._lease.forget()
         spark = _connect(remote)
         if self._lease is not None:
-            self._lease.note(SparkWork(self._run_id, spark.session_id))  # type: ignore[attr-defined]
+            self._lease.note(SparkWork(self._run_id, spark.session_id))  # type: ignore[attr-defined]  # only of Connect
         return spark
 
     def _suit(self, spark: SparkSession, small: bool) -> None:

@@ -35,6 +35,17 @@ def service(module: str, environ: Mapping[str, str], log: Path) -> Iterator[subp
         process.wait(10)
 
 
+@contextmanager
+def running_ingest(home: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Ingest on a port of its own, ready; yields its address. `environ` names broker and database."""
+    port, log = free_port(), home / "ingest.log"
+    own = {"DATALAB_HOME": str(home), "INGEST_PORT": str(port)}
+    with service("services.ingest", {**environ, **own}, log) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process, log)
+        yield url, process
+
+
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, within_s: float = 30) -> None:
     """Return once `/readyz` answers 200; fails with the log's end if the process dies or takes too long."""
     deadline = time.monotonic() + within_s

@@ -11,24 +11,15 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from datalab.cli import events, publish, tokens
-from tests.support.processes import free_port, service, wait_until_ready
+from tests.support.processes import running_ingest
 
 Datalab = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def ingest_url(kafka_bootstrap: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("ingest")
-    port, log = free_port(), home / "ingest.log"
-    environ = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
-        "DATABASE_URL": database_url,
-        "DATALAB_HOME": str(home),
-        "INGEST_PORT": str(port),
-    }
-    with service("services.ingest", environ, log) as process:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process, log)
+    environ = {"KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap, "DATABASE_URL": database_url}
+    with running_ingest(tmp_path_factory.mktemp("ingest"), environ) as (url, _):
         yield url
 
 

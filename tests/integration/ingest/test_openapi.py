@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis.core.transport import Response
 
-from tests.support.processes import free_port, service, wait_until_ready
+from tests.support.processes import running_ingest
 
 EXAMPLES = {("POST", "/v1/events"): 250, ("PUT", "/v1/schemas/{type}"): 60}
 # Each with the answers that the made-up requests must have drawn, or they would prove nothing.
@@ -29,17 +29,9 @@ OPERATIONS = {
 
 @pytest.fixture(scope="module")
 def url(kafka_bootstrap: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("ingest")
-    port, log = free_port(), home / "ingest.log"
-    environ = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
-        "DATABASE_URL": database_url,
-        "DATALAB_HOME": str(home),
-        "INGEST_PORT": str(port),
-    }
-    with service("services.ingest", environ, log) as process:
-        wait_until_ready(f"http://127.0.0.1:{port}", process, log)
-        yield f"http://127.0.0.1:{port}"
+    environ = {"KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap, "DATABASE_URL": database_url}
+    with running_ingest(tmp_path_factory.mktemp("ingest"), environ) as (url, process):
+        yield url
         assert process.poll() is None, "the service did not outlive the requests"
 
 

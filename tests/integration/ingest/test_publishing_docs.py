@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
-from tests.support.processes import free_port, service, wait_until_ready
+from tests.support.processes import running_ingest
 
 PAGES = PROJECT_ROOT / "docs" / "operations"
 README = PROJECT_ROOT / "services" / "ingest" / "README.md"
@@ -28,21 +28,16 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 def environ(
     kafka_bootstrap: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    home = tmp_path_factory.mktemp("ingest")
-    port, log = free_port(), home / "ingest.log"
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
         "DATABASE_URL": database_url,
-        "DATALAB_HOME": str(home),
-        "INGEST_PORT": str(port),
-        "INGEST_URL": f"http://127.0.0.1:{port}",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "NO_PROXY": "*",
         "PYTHONPATH": str(PROJECT_ROOT),
     }
-    with service("services.ingest", settings, log) as process:
-        wait_until_ready(settings["INGEST_URL"], process, log)
-        yield settings
+    home = tmp_path_factory.mktemp("ingest")
+    with running_ingest(home, settings) as (url, _):
+        yield {**settings, "DATALAB_HOME": str(home), "INGEST_URL": url}
 
 
 def run(block: tuple[str, str], environ: dict[str, str], folder: Path) -> str:
