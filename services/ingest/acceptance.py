@@ -106,8 +106,8 @@ def _accept_any(attributes: Any, now: datetime, users: Mapping[str, UserType]) -
 
 
 def _draft(id_: str, type_: str, topic: str, record: EncodedRecord, data: Any) -> Draft:
-    # 1e400 reads as infinity, which is written as a word that is no JSON.
-    if b"Infinity" in record.value and (fault := unstorable(data, "data")):
+    # 1e400 reads as infinity, which is written as a word that is no JSON. One letter is looked for far faster.
+    if b"I" in record.value and b"Infinity" in record.value and (fault := unstorable(data, "data")):
         raise invalid([fault])
     if len(record.value) > EVENT_LIMIT:
         detail = f"data: has {len(record.value)} bytes as it is stored, more than {EVENT_LIMIT}"

@@ -6,29 +6,29 @@ finds the words for it. `tests/unit/ingest/test_plain.py` holds the two to the s
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from schemas.catalog import EVENT_TYPES
 from schemas.codec import EncodedRecord
-from schemas.envelope import OPTIONAL_ATTRIBUTES
+from schemas.envelope import OPTIONAL_ATTRIBUTES, EventData
 from services.ingest.record import headers_of
 
 _KNOWN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data", *OPTIONAL_ATTRIBUTES})
 _OTHERS = tuple(name for name in OPTIONAL_ATTRIBUTES if name != "subject")
+_RARE = frozenset(_OTHERS)
+# A time that the SDK would write just so. Writing one takes longer than reading it.
+_AS_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.(?!000000)[0-9]{6})?Z").fullmatch
 
 
 def plain_record(attributes: Any, latest: datetime) -> tuple[str, EncodedRecord] | None:
     """Topic and record of an event of one of the lab's types that is complete, sound and not later than `latest`;
     None for any other."""
-    if not isinstance(attributes, dict) or not attributes.keys() <= _KNOWN:
-        return None
-    if attributes.get("specversion") != "1.0" or attributes.get("datacontenttype", "application/json") != (
-        "application/json"
-    ):
+    if not _is_ours(attributes):
         return None
     id_, source = _text(attributes, "id"), _text(attributes, "source")
     time, model = _time(attributes.get("time"), latest), EVENT_TYPES.get(_text(attributes, "type"))
@@ -36,15 +36,29 @@ def plain_record(attributes: Any, latest: datetime) -> tuple[str, EncodedRecord]
         return None
     data = attributes.get("data")
     try:
-        payload = model.model_validate(data)
+        # As model_validate does, without its look at the arguments that it could have.
+        payload = cast("EventData", model.__pydantic_validator__.validate_python(data))
     except ValidationError:
         return None
     subject = payload.subject() if attributes.get("subject") is None else _text(attributes, "subject")
-    others = {name: _text(attributes, name) for name in _OTHERS if attributes.get(name) is not None}
-    if not subject or len(subject) > 2048 or not all(others.values()):
+    others = {"subject": subject}
+    if not attributes.keys().isdisjoint(_RARE):
+        others |= {name: _text(attributes, name) for name in _OTHERS if attributes.get(name) is not None}
+    if len(subject) > 2048 or not all(others.values()):
         return None
-    headers = headers_of(id_, source, model.type, time, {"subject": subject, **others})
+    written = attributes["time"] if _AS_WRITTEN(attributes["time"]) else ""
+    headers = headers_of(id_, source, model.type, time, others, written)
     return model.topic, EncodedRecord(payload.key().encode(), to_json(data), headers)
+
+
+def _is_ours(attributes: Any) -> bool:
+    """Whether it is an object with attributes that the envelope has, in the version and with the content of the lab."""
+    return (
+        isinstance(attributes, dict)
+        and attributes.keys() <= _KNOWN
+        and attributes.get("specversion") == "1.0"
+        and attributes.get("datacontenttype", "application/json") == "application/json"
+    )
 
 
 def _text(attributes: dict[str, Any], name: str) -> str:

@@ -26,14 +26,17 @@ def record_of(event: Event, key: str) -> EncodedRecord:
     return EncodedRecord(key.encode(), to_json(event.data), headers)
 
 
-def headers_of(id_: str, source: str, type_: str, time: datetime, others: Mapping[str, Any]) -> list[tuple[str, bytes]]:
-    """The headers of an event with these attributes, in the order that the SDK writes them."""
+def headers_of(
+    id_: str, source: str, type_: str, time: datetime, others: Mapping[str, Any], written: str = ""
+) -> list[tuple[str, bytes]]:
+    """The headers of an event with these attributes, in the order that the SDK writes them. `written` is the text of
+    `time` where that is known to be as the SDK writes it, which spares writing it anew."""
     headers = [
         ("ce_id", id_.encode()),
         ("ce_source", source.encode()),
         ("ce_type", type_.encode()),
         _SPECVERSION,
-        ("ce_time", time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_time", (written or time.isoformat().replace("+00:00", "Z")).encode()),
         _CONTENT_TYPE,
     ]
     headers += [("ce_" + name, value.encode()) for name, value in others.items()]
