@@ -71,16 +71,25 @@ class _Batches:
     def __init__(self, producer: AIOKafkaProducer, count: int) -> None:
         self._producer = producer
         self._partitions: dict[str, list[int]] = {}
+        # Where records with this topic and key go; the keys of a batch are few.
+        self._places: dict[tuple[str, bytes | None], tuple[str, int]] = {}
         self._open: dict[tuple[str, int], tuple[Any, list[int]]] = {}
         self.sent: list[Sent | Exception | None] = [None] * count
 
     def append(self, index: int, topic: str, record: EncodedRecord) -> bool:
         """Put one record into the batch of its partition, where that is open and has room; nearly all go so."""
-        numbers = self._partitions.get(topic)
-        if numbers is None or record.key is None or len(record.value) > BATCH_BYTES // 2:
+        place = self._places.get((topic, record.key)) or self._place(topic, record.key)
+        if place is None or place not in self._open or len(record.value) > BATCH_BYTES // 2:
             return False
-        place = topic, numbers[_hash(record.key) % len(numbers)]
-        return place in self._open and self._append(place, index, record)
+        return self._append(place, index, record)
+
+    def _place(self, topic: str, key: bytes | None) -> tuple[str, int] | None:
+        """Where records with this key go; None where that is still unknown, or for the broker to say."""
+        numbers = self._partitions.get(topic)
+        if numbers is None or key is None:
+            return None
+        place = self._places[topic, key] = topic, numbers[_hash(key) % len(numbers)]
+        return place
 
     async def add(self, index: int, topic: str, record: EncodedRecord) -> None:
         """Put one record into the batch of its partition, after those before it, whatever that takes."""
@@ -90,11 +99,10 @@ class _Batches:
             except KafkaError as error:
                 self.sent[index] = cast("Exception", error)
                 return
-        numbers = self._partitions[topic]
-        if record.key is None:
+        place = self._place(topic, record.key)
+        if place is None:
             self.sent[index] = await _send_one(self._producer, topic, record, None)
             return
-        place = topic, numbers[_hash(record.key) % len(numbers)]
         if len(record.value) > BATCH_BYTES // 2:
             await self._flush(place)
             self.sent[index] = await _send_one(self._producer, topic, record, place[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from datalab.bus.publisher import RecordRef, RecordRefusedError
 from datalab.runtime.logs import get_logger
@@ -43,14 +43,12 @@ class Intake:
             outcomes = await self._publisher.publish_all([(draft.topic, draft.record) for draft in drafts])
         finally:
             self._in_flight -= len(drafts)
-        published = [_published(outcome) for outcome in outcomes]
-        accepted = sum(isinstance(outcome, RecordRef) for outcome in outcomes)
-        away = sum(isinstance(outcome, OSError) for outcome in outcomes)
-        EVENTS.labels("accepted").inc(accepted)
-        EVENTS.labels("unavailable").inc(away)
-        if reasons := {str(outcome) for outcome in outcomes if isinstance(outcome, OSError)}:
-            log.warning("events.unavailable", types=sorted({draft.type for draft in drafts}), reasons=sorted(reasons))
-        return published
+        errors = [outcome for outcome in outcomes if not isinstance(outcome, RecordRef)]
+        EVENTS.labels("accepted").inc(len(outcomes) - len(errors))
+        if away := [str(error) for error in errors if isinstance(error, OSError)]:
+            EVENTS.labels("unavailable").inc(len(away))
+            log.warning("events.unavailable", types=sorted({draft.type for draft in drafts}), reasons=sorted(set(away)))
+        return [_published(outcome) for outcome in outcomes] if errors else cast("list[Published]", outcomes)
 
 
 def _published(outcome: RecordRef | Exception) -> Published:

@@ -41,8 +41,9 @@ class Publishing:
         drafts = [one for one in judged if isinstance(one, Draft)]
         places = iter(await self._intake.publish(drafts))
         results = [_result(index, entries[index], one, places) for index, one in enumerate(judged)]
-        EVENTS.labels("refused").inc(sum(result["status"] not in {202, 503} for result in results))
-        return _answer(results)
+        refused = [result for result in results if result["status"] != 202]
+        EVENTS.labels("refused").inc(sum(result["status"] != 503 for result in refused))
+        return _answer(results, refused)
 
 
 def entries_of(body: bytes) -> list[Any]:
@@ -55,9 +56,8 @@ def entries_of(body: bytes) -> list[Any]:
     return entries
 
 
-def _answer(results: list[dict[str, Any]]) -> Answer:
+def _answer(results: list[dict[str, Any]], refused: list[dict[str, Any]]) -> Answer:
     """202 if all were accepted, 207 if some were; raises Problem with the status of the first refusal if none was."""
-    refused = [result for result in results if result["status"] != 202]
     away = any(result["status"] == 503 for result in refused)
     body: dict[str, Any] = {"accepted": len(results) - len(refused), "refused": len(refused), "results": results}
     if refused and not body["accepted"]:

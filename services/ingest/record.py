@@ -39,5 +39,6 @@ def headers_of(
         ("ce_time", (written or time.isoformat().replace("+00:00", "Z")).encode()),
         _CONTENT_TYPE,
     ]
-    headers += [("ce_" + name, value.encode()) for name, value in others.items()]
+    for name, value in others.items():
+        headers.append((f"ce_{name}", value.encode()))
     return headers
