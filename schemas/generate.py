@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from schemas.catalog import EVENT_TYPES
-from schemas.generation import asyncapi, events_page
+from schemas.generation import asyncapi, events_page, seals
 from schemas.generation.json_schemas import as_text, incompatible, schema_of, unpublished
 
 ROOT = Path(__file__).parents[1]
@@ -17,17 +17,19 @@ ROOT = Path(__file__).parents[1]
 
 def generated(root: Path) -> dict[str, str]:
     """By path below `root`, the text that each generated file must have."""
+    new = {path: as_text(schema) for path, schema in unpublished(root).items()}
     return {
         **{f"schemas/json/{type_}.json": as_text(schema_of(model)) for type_, model in EVENT_TYPES.items()},
-        **{path: as_text(schema) for path, schema in unpublished(root).items()},
+        **new,
+        seals.SEALS: seals.as_text(root, new),
         "asyncapi.yaml": asyncapi.as_text(),
         "docs/events.md": events_page.as_text(),
     }
 
 
 def breaking(root: Path) -> list[str]:
-    """A line for each break with a version that was published."""
-    return [f"{type_}: {one}" for type_, breaks in incompatible(root).items() for one in breaks]
+    """A line for each break with a version that was published, and for each such version that was changed."""
+    return seals.broken(root) + [f"{type_}: {one}" for type_, breaks in incompatible(root).items() for one in breaks]
 
 
 def drift(root: Path) -> list[str]:

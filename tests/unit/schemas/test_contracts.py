@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Path:
     for folder in ("schemas/json", "schemas/published"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "docs").mkdir()
-    for file in ("asyncapi.yaml", "docs/events.md"):
+    for file in ("asyncapi.yaml", "docs/events.md", "schemas/published.sha256"):
         shutil.copy(ROOT / file, tmp_path / file)
     return tmp_path
 
@@ -91,6 +91,30 @@ def test_a_published_version_that_was_removed_is_missed(project: Path) -> None:
 
     with pytest.raises(ValueError, match=r"lab\.file\.arrived\.v1.*bring the others back"):
         generate.breaking(project)
+
+
+def test_a_published_version_that_was_changed_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"schemas/published/{FILE_ARRIVED}/1.json"
+    before = (project / path).read_text("utf-8")
+    (project / path).write_text(before.replace('"maxLength"', '"minLength"') + " ", "utf-8")
+
+    assert generate.main([], project) == 1
+    assert f"{path}: was changed after it was published; bring it back" in capsys.readouterr().err
+    (project / path).write_text(before, "utf-8")
+    assert generate.main(["--check"], project) == 0
+
+
+def test_a_new_version_is_sealed_and_the_old_seals_stay(project: Path) -> None:
+    now = schema_of(EVENT_TYPES[FILE_ARRIVED])
+    narrow = {**now["properties"]["uri"], "maxLength": 10}
+    publish(project, FILE_ARRIVED, properties={**now["properties"], "uri": narrow})
+    seals = (project / "schemas" / "published.sha256").read_text("utf-8").splitlines()
+
+    assert generate.main([], project) == 0
+    added = set((project / "schemas" / "published.sha256").read_text("utf-8").splitlines()) - set(seals)
+    assert len(added) == 2
+    assert all(f"  {FILE_ARRIVED}/" in line for line in added)
+    assert generate.drift(project) == []
 
 
 def test_new_words_are_no_new_version_but_a_new_field_is(project: Path) -> None:
