@@ -67,6 +67,8 @@ async def _measure(bootstrap: str, ingest: psutil.Process, dataset: Path) -> dic
         latencies = sorted([await _one(seen, dataset, f"single-{number}") for number in range(_SINGLE)])
         took, growth = await _burst(seen, ingest, dataset, "first")
         await asyncio.to_thread(_remove, dataset)
+        # The kernel tells in order: once this file is an event, ingest has heard that the others are gone.
+        await _one(seen, dataset, "after")
         _, growth_again = await _burst(seen, ingest, dataset, "again")
     finally:
         listening.cancel()
@@ -140,7 +142,6 @@ def _write(dataset: Path, name: str) -> None:
 def _remove(dataset: Path) -> None:
     for path in dataset.iterdir():
         path.unlink()
-    time.sleep(3)  # a listing must have seen that they are gone, and nothing tells when it has
 
 
 @contextmanager

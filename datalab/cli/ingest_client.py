@@ -33,7 +33,8 @@ class IngestClient:
             answer = self._post(content, headers)
             if answer.status_code not in {409, 429, 503} or attempt == _ATTEMPTS:
                 break
-            time.sleep(_pause_s(answer.headers, attempt))  # as long as Retry-After says
+            # Ingest names the wait in Retry-After; who asks sooner is turned away again, and pays for it.
+            time.sleep(_pause_s(answer.headers, attempt))
         return answer
 
     def _post(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:

@@ -16,12 +16,12 @@ from pydantic_core import to_json
 from schemas.catalog import EVENT_TYPES
 from schemas.codec import EncodedRecord
 from schemas.envelope import OPTIONAL_ATTRIBUTES, EventData
-from services.ingest.record import headers_of
+from services.ingest.record import headers_of, time_text
 
 _KNOWN = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data", *OPTIONAL_ATTRIBUTES})
 _OTHERS = tuple(name for name in OPTIONAL_ATTRIBUTES if name != "subject")
 _RARE = frozenset(_OTHERS)
-# A time that the SDK would write just so. Writing one takes longer than reading it.
+# A time that `time_text` would write just so; writing one takes longer than reading it.
 _AS_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.(?!000000)[0-9]{6})?Z").fullmatch
 
 
@@ -46,8 +46,8 @@ def plain_record(attributes: Any, latest: datetime) -> tuple[str, EncodedRecord]
         others |= {name: _text(attributes, name) for name in _OTHERS if attributes.get(name) is not None}
     if len(subject) > 2048 or not all(others.values()):
         return None
-    written = attributes["time"] if _AS_WRITTEN(attributes["time"]) else ""
-    headers = headers_of(id_, source, model.type, time, others, written)
+    written = attributes["time"] if _AS_WRITTEN(attributes["time"]) else time_text(time)
+    headers = headers_of(id_, source, model.type, written, others)
     return model.topic, EncodedRecord(payload.key().encode(), to_json(data), headers)
 
 

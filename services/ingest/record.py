@@ -22,21 +22,23 @@ _CONTENT_TYPE = ("content-type", b"application/json")
 def record_of(event: Event, key: str) -> EncodedRecord:
     """The event in binary mode under this key, which must be what `schemas.catalog.key_for` says."""
     attributes = {name: value for name in OPTIONAL_ATTRIBUTES if (value := getattr(event, name)) is not None}
-    headers = headers_of(event.id, event.source, event.type, event.time, attributes | event.extensions)
+    headers = headers_of(event.id, event.source, event.type, time_text(event.time), attributes | event.extensions)
     return EncodedRecord(key.encode(), to_json(event.data), headers)
 
 
-def headers_of(
-    id_: str, source: str, type_: str, time: datetime, others: Mapping[str, Any], written: str = ""
-) -> list[tuple[str, bytes]]:
-    """The headers of an event with these attributes, in the order that the SDK writes them. `written` is the text of
-    `time` where that is known to be as the SDK writes it, which spares writing it anew."""
+def time_text(time: datetime) -> str:
+    """The time as the SDK writes it."""
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def headers_of(id_: str, source: str, type_: str, time: str, others: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """The headers of an event with these attributes, in the order that the SDK writes them; `time` as `time_text`."""
     headers = [
         ("ce_id", id_.encode()),
         ("ce_source", source.encode()),
         ("ce_type", type_.encode()),
         _SPECVERSION,
-        ("ce_time", (written or time.isoformat().replace("+00:00", "Z")).encode()),
+        ("ce_time", time.encode()),
         _CONTENT_TYPE,
     ]
     for name, value in others.items():

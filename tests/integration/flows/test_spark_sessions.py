@@ -61,12 +61,13 @@ def connection(remote: str, run_id: str | None = None, lease: Lease | None = Non
     return SparkConnection(remote=remote, master=None, wait_s=30, say=print, run_id=run_id, lease=lease)
 
 
-def _work_for_ever(remote: str, locks: Path, run_id: str, opened: Signal) -> None:
+def _work_for_ever(remote: str, server: int, locks: Path, run_id: str, opened: Signal) -> None:
     with dataset_lock(locks, "stocks", wait_s=1, say=print) as lease:
         spark = connection(remote, run_id=run_id, lease=lease)
         with spark.session() as session:
             session.sql(_SHORT).collect()
-            time.sleep(3)  # the server goes on compiling for a moment, and that would look like work
+            # The server goes on compiling for a moment, and that would look like work.
+            _wait_until(False, psutil.Process(server))
             opened.set()
             session.sql(_ENDLESS).collect()
 
@@ -76,9 +77,9 @@ def killed_run(tmp_path: Path, spark_remote: str, server: psutil.Process) -> str
     """The id of a run that was killed while Spark worked for it."""
     run_id, context = str(uuid.uuid4()), multiprocessing.get_context("spawn")
     opened = context.Event()
-    run = context.Process(target=_work_for_ever, args=(spark_remote, tmp_path, run_id, opened))
+    run = context.Process(target=_work_for_ever, args=(spark_remote, server.pid, tmp_path, run_id, opened))
     run.start()
-    assert opened.wait(60)
+    assert opened.wait(120)
     _wait_until(True, server)
     run.kill()
     run.join(10)

@@ -104,6 +104,14 @@ def test_a_published_version_that_was_changed_is_named(project: Path, capsys: py
     assert generate.main(["--check"], project) == 0
 
 
+def test_the_newest_published_version_is_missed_too(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newest = f"schemas/published/{FILE_ARRIVED}/{len(published(project, FILE_ARRIVED))}.json"
+    (project / newest).unlink()
+
+    assert generate.main([], project) == 1
+    assert f"{newest}: was removed after it was published" in capsys.readouterr().err
+
+
 def test_a_new_version_is_sealed_and_the_old_seals_stay(project: Path) -> None:
     now = schema_of(EVENT_TYPES[FILE_ARRIVED])
     narrow = {**now["properties"]["uri"], "maxLength": 10}
