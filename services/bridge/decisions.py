@@ -32,11 +32,9 @@ class Decision:
 
 
 def decide_all(book: RuleBook, event: Event) -> list[Decision]:
-    """One decision for each rule that listens to the event's type, or none at all if no condition holds."""
-    if not book.listening_to(event.type):
-        return []
-    facts = Facts(event)
-    return [decide(rule, event, facts) for rule in book.concerned_by(event.type, facts)]
+    """One decision for each rule that the event may concern; a rule that is left out has a false condition."""
+    rules, facts = book.concerned_by(event)
+    return [decide(rule, event, facts) for rule in rules]
 
 
 def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:

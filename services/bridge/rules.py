@@ -13,7 +13,9 @@ from jinja2 import TemplateSyntaxError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.catalog import UnknownEventTypeError, topic_for
-from services.bridge.conditions import AnyOf, Condition, ConditionError, Facts
+from schemas.envelope import Event
+from services.bridge.conditions import Condition, ConditionError, Facts
+from services.bridge.screening import Screen
 from services.bridge.templates import Template
 
 
@@ -95,12 +97,12 @@ class RuleBook:
         for rule in self.rules:
             for type_ in dict.fromkeys(rule.spec.on):
                 self._by_type.setdefault(type_, []).append(rule)
-        self._any = {type_: AnyOf([rule.condition for rule in rules]) for type_, rules in self._by_type.items()}
+        self._screens = {type_: Screen(rules) for type_, rules in self._by_type.items()}
 
-    def concerned_by(self, type_: str, facts: Facts) -> Sequence[Rule]:
-        """The rules that may have something to say about an event of this type: all that listen to it, or none."""
-        conditions = self._any.get(type_)
-        return () if conditions is None or conditions.excluded(facts) else self._by_type[type_]
+    def concerned_by(self, event: Event) -> tuple[Sequence[Rule], Facts | None]:
+        """The rules that may have something to say about the event, and the event as their conditions see it."""
+        screen = self._screens.get(event.type)
+        return ((), None) if screen is None else screen.concerned(event)
 
     def listening_to(self, type_: str) -> Sequence[Rule]:
         """The rules for events of this type."""
