@@ -124,7 +124,7 @@ async def main(stop: asyncio.Event) -> None:
         publisher = await stack.enter_async_context(
             Publisher(settings.kafka_bootstrap_servers, settings.notifier_group)
         )
-        outgoing = await stack.enter_async_context(Outgoing(guard, clock, deadline_s=settings.notifier_deadline_s))
+        outgoing = await stack.enter_async_context(Outgoing(guard, clock))
         sessions = create_sessions(engine)
         notifier = Notifier(settings, config, environment(), sessions, publisher, outgoing, guard, clock)
         health = Health()

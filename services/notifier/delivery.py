@@ -36,6 +36,7 @@ class Delivery:
     subscription_id: str | None
     attempt: int
     tries: int
+    order_key: str | None = None  # of those with the same key the target gets one after the other
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,26 @@
 """The outgoing guard: resolves a name once, refuses addresses inside, and connects to the very address it checked.
 
-It is the network backend of the HTTP client, so nothing can be sent around it. TLS still checks the name.
+It is the resolver of the HTTP client, which connects to what it answers and to nothing else. TLS still checks the
+name.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
-import typing
 from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
-import httpcore
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from services.notifier import addresses
 from services.notifier.addresses import Address
 
 _PORTS = {"http": 80, "https": 443}
 _RESOLVE_S = 5.0
+# Such a host is an address and no name, for browsers and systems; all but the usual spelling is refused.
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?|.*:.*")
 
 
 class RefusedError(Exception):
@@ -62,48 +65,61 @@ class Guard:
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses that may be connected to; raises RefusedError if any answer is refused, OSError if none."""
+        if (literal := self.check_literal(host, port)) is not None:
+            return [literal]  # without a thread: there is nothing to look up
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:  # an empty label, or one of more than 63 characters
             raise RefusedError("the host is not a name that can be looked up") from None
         resolved = [addresses.parse(str(info[4][0]).partition("%")[0]) for info in found]
-        allowed = self._is_allowed(host, port)
         for address in resolved:
-            if (why := addresses.refusal(address)) and (not allowed or addresses.is_metadata(address)):
-                raise RefusedError(f"{host}:{port} is {why}; NOTIFIER_ALLOWED_HOSTS can allow a private host")
+            self._refuse(address, host, port)
         return list(dict.fromkeys(resolved))
+
+    def check_literal(self, host: str, port: int) -> Address | None:
+        """The address that the host is written as, None if it is a name; raises RefusedError."""
+        try:
+            address = addresses.parse(host)
+        except ValueError:
+            if _NUMERIC.fullmatch(host):
+                raise RefusedError(f"{host} is an unusual spelling of an address") from None
+            return None
+        self._refuse(address, host, port)
+        return address
+
+    def _refuse(self, address: Address, host: str, port: int) -> None:
+        why = addresses.refusal(address)
+        if why and (addresses.is_metadata(address) or not self._is_allowed(host, port)):
+            raise RefusedError(f"{host}:{port} is {why}; NOTIFIER_ALLOWED_HOSTS can allow a private host")
 
     def _is_allowed(self, host: str, port: int) -> bool:
         return f"{host.lower()}:{port}" in self._allowed or f"[{host.lower()}]:{port}" in self._allowed
 
 
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections for httpcore, to checked addresses only."""
+class GuardedResolver(AbstractResolver):
+    """Names for aiohttp's connector: it connects to what this answers and to nothing else."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._inner = httpcore.AnyIOBackend()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
-        local_address: str | None = None,
-        socket_options: typing.Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """A connection to one of the checked addresses, tried in order. httpcore does TLS on it with the name."""
-        try:
-            resolved = await self._guard.resolve(host, port)
-        except OSError as error:
-            raise httpcore.ConnectError(f"the name does not resolve ({error.strerror or 'no answer'})") from error
-        failure: Exception = httpcore.ConnectError("the name has no address")
-        for address in resolved:
-            try:
-                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The checked addresses, to be tried in order. aiohttp does TLS on the connection with the name."""
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET6 if address.version == 6 else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in await self._guard.resolve(host, port)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:

@@ -5,24 +5,22 @@ All times are the database's own, so that instances with differing clocks agree 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.engine import Sessions
-from datalab.store.tables.notifier import AttemptRow, DeliveryRow, SubscriptionRow
+from datalab.store.tables.notifier import DeliveryRow, SubscriptionRow
 from schemas.envelope import Event
-from services.notifier.delivery import Delivery, Result
-from services.notifier.retries import Decision
+from services.notifier.claims import CLAIM, claim_parameters, claimed
+from services.notifier.delivery import Delivery
+from services.notifier.recording import RECORD, record_parameters
+from services.notifier.retries import Attempted
 from services.notifier.routing import Alert, Planned, Routing, Wish
 from services.notifier.statements import (
-    CLAIM,
-    after,
     alert_upsert,
-    claimed,
     delivery_row,
     disable,
     still_held,
@@ -49,48 +47,21 @@ class Ledger:
         async with self._sessions.begin() as session:
             await _insert(session, event, None, [planned])
 
-    async def claim(self, places: int, per_target: int, busy: Collection[str]) -> list[Delivery]:
-        """Claim up to `places` due deliveries, at most `per_target` of each target, none of the busy targets."""
-        parameters = {
-            "places": places,
-            "per_target": per_target,
-            "busy": list(busy),
-            "lease": timedelta(seconds=self.lease_s),
-        }
+    async def claim(self, places: int, per_target: int, load: Mapping[str, int]) -> list[Delivery]:
+        """Claim up to `places` due deliveries, of each target at most `per_target` less its present load."""
+        parameters = claim_parameters(places, per_target, load, self.lease_s)
         async with self._sessions.begin() as session:
             return [claimed(row) for row in (await session.execute(CLAIM, parameters)).all()]
 
-    async def record(self, delivery: Delivery, result: Result, decision: Decision, duration_s: float) -> bool:
-        """Record the attempt and what follows; False if the claim had passed to another, who decides instead."""
+    async def record(self, attempted: Sequence[Attempted]) -> set[str]:
+        """Record attempts and what follows; returns the ids of those whose claim still held. About the others
+        somebody else decides, who has claimed them since."""
         async with self._sessions.begin() as session:
-            held = await session.execute(still_held(delivery).values(after(decision, result)))
-            if not held.rowcount:  # type: ignore[attr-defined]  # a CursorResult, which execute() does not say
-                return False
-            session.add(
-                AttemptRow(
-                    delivery_id=delivery.id,
-                    attempt=delivery.attempt,
-                    outcome=type(decision).__name__.lower(),
-                    status_code=result.status_code,
-                    reason=result.reason,
-                    duration_ms=round(duration_s * 1000),
-                )
-            )
-            if result.gone and delivery.subscription_id:
-                await session.execute(disable(delivery.subscription_id, "the receiver answered 410 Gone"))
-            return True
-
-    async def suppress(self, delivery: Delivery, reason: str) -> bool:
-        """End a claimed delivery unsent, with the reason; False if the claim had passed to another."""
-        values = {
-            "status": "suppressed",
-            "reason": reason,
-            "claimed_until": None,
-            "finished_at": func.now(),
-        }
-        async with self._sessions.begin() as session:
-            result = await session.execute(still_held(delivery).values(values))
-            return bool(result.rowcount)  # type: ignore[attr-defined]  # as above
+            held = set((await session.scalars(RECORD, record_parameters(attempted))).all())
+            for one in attempted:
+                if one.result.gone and one.delivery.subscription_id and one.delivery.id in held:
+                    await session.execute(disable(one.delivery.subscription_id, "the receiver answered 410 Gone"))
+            return held
 
     async def release(self, delivery: Delivery) -> None:
         """Give a claim back at once, instead of when its lease ends."""

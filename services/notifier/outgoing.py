@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import httpcore
-import httpx
+import aiohttp
+from yarl import URL
 
 from datalab.runtime.clock import Clock
 from services.notifier.delivery import Result
-from services.notifier.guard import Guard, GuardedBackend, RefusedError
+from services.notifier.guard import Guard, GuardedResolver, RefusedError
 from services.notifier.retries import judge
 
 _READ_AT_MOST = 4096
 _READ_S = 2.0
 _SHOWN_AT_MOST = 200
-_NETWORK_FAULTS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+_IDLE_S = 30.0
+_NETWORK_FAULTS = (aiohttp.ClientError, ConnectionError)
 
 
 class Answer(NamedTuple):
@@ -34,76 +35,82 @@ class Answer(NamedTuple):
 class Outgoing:
     """The notifier's only HTTP client; an async context manager."""
 
-    def __init__(self, guard: Guard, clock: Clock, *, deadline_s: float = 15.0) -> None:
-        self._guard, self._clock, self._deadline_s = guard, clock, deadline_s
-        self._pool = httpcore.AsyncConnectionPool(
-            network_backend=GuardedBackend(guard),
-            max_connections=200,
-            max_keepalive_connections=50,
-            keepalive_expiry=30.0,
-        )
+    def __init__(self, guard: Guard, clock: Clock) -> None:
+        self._guard, self._clock = guard, clock
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            resolver=GuardedResolver(self._guard),
+            use_dns_cache=False,  # each new connection looks its name up, and checks it
+            limit=0,  # the sender has its places, each target its share of them
+            keepalive_timeout=_IDLE_S,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,  # a small body may unpack to a large one
+            read_bufsize=_READ_AT_MOST,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the caller's deadline is for all of it
+            headers={"User-Agent": "DataFlow-Lab-Notifier/1"},
+            skip_auto_headers=("Accept", "Accept-Encoding"),
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._pool.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Result:
         """POST once and judge the answer. Network faults are results too; their reasons never show the address."""
         try:
-            self._guard.check_form(url)
-            answer = await self._post(url, body, headers)
+            answer = await self._send("POST", url, body, headers)
         except RefusedError as error:
             return Result(False, f"refused: {error}", permanent=True)
         except _NETWORK_FAULTS as error:
             return Result(False, _fault(error))
-        text = redacted(answer.text, url)
-        return judge(answer.status, retry_after=answer.retry_after, text=text, now=self._clock.now())
+        return judge(answer.status, retry_after=answer.retry_after, text=answer.text, now=self._clock.now())
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        parsed = httpx.URL(url)  # for its handling of international names and escapes
-        sent = [
-            (b"Host", parsed.netloc),
-            (b"User-Agent", b"DataFlow-Lab-Notifier/1"),
-            (b"Content-Length", str(len(body)).encode()),
-            *((name.encode(), value.encode()) for name, value in headers.items()),
-        ]
-        target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
-        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._deadline_s)
-        async with self._pool.stream(
-            "POST", target, headers=sent, content=body, extensions={"timeout": timeout}
-        ) as response:
-            text = _one_line(await _beginning(response))
-            return Answer(response.status, _header(response, b"retry-after"), text)
+    async def _send(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        if self._session is None:
+            raise RuntimeError("the client is not open; use it as `async with Outgoing(…)`")
+        target = self._target(url)
+        async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
+            received = await _beginning(response)
+            text = redacted(_one_line(received), url) if received else ""
+            return Answer(response.status, response.headers.get("Retry-After"), text)
+
+    def _target(self, url: str) -> URL:
+        """The URL as the client reads it, so that what is checked and what is called cannot differ."""
+        self._guard.check_form(url)
+        try:
+            target = URL(url)
+        except ValueError:
+            raise RefusedError("the address is not a URL") from None
+        self._guard.check_literal(target.raw_host or "", target.port or 0)
+        return target
 
 
 def redacted(text: str, url: str) -> str:
     """The text without what makes the address secret: its path, query and their longer parts."""
-    parts = httpx.URL(url)
-    tail = parts.raw_path.decode()
-    pieces = {url, tail, parts.path, *re.split(r"[/?&=]", tail)}
+    parts = URL(url)
+    pieces = {url, parts.raw_path_qs, parts.path, *re.split(r"[/?&=]", parts.raw_path_qs)}
     for piece in sorted((p for p in pieces if len(p) >= 6), key=len, reverse=True):
         text = text.replace(piece, "***")
     return text[:_SHOWN_AT_MOST]
 
 
-async def _beginning(response: httpcore.Response) -> bytes:
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     """The first bytes of the body. The status counts, whatever becomes of a body that drips, breaks or never ends."""
     received = b""
     with contextlib.suppress(TimeoutError, *_NETWORK_FAULTS):
         async with asyncio.timeout(_READ_S):
-            async for chunk in response.aiter_stream():
+            while len(received) < _READ_AT_MOST and (chunk := await response.content.readany()):
                 received += chunk
-                if len(received) >= _READ_AT_MOST:
-                    break
     return received
-
-
-def _header(response: httpcore.Response, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), None)
 
 
 def _one_line(body: bytes) -> str:
@@ -112,8 +119,11 @@ def _one_line(body: bytes) -> str:
 
 
 def _fault(error: Exception) -> str:
-    if isinstance(error, httpcore.TimeoutException):
-        return "no answer in time"
-    if isinstance(error, httpcore.ConnectError):
-        return f"connection failed: {' '.join(str(error).split())[:120]}"
+    """What went wrong, without what the error says of its own accord: that may hold the address."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return f"connection failed: TLS: {type(error).__name__}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"connection failed: the name does not resolve ({error.strerror or 'no answer'})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"connection failed: {error.strerror or type(error).__name__}"
     return f"connection broke: {type(error).__name__}"

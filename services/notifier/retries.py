@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from services.notifier.delivery import Result
+from services.notifier.delivery import Delivery, Result
 
 _LONGEST_WAIT_S = 86_400.0
 _RETRIED_4XX = frozenset({408, 425, 429})
@@ -33,7 +33,29 @@ class Dead:
     reason: str
 
 
-Decision = Delivered | Retry | Dead
+@dataclass(frozen=True)
+class Suppressed:
+    """Not sent at all."""
+
+    reason: str
+
+
+Decision = Delivered | Retry | Dead | Suppressed
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """A claimed delivery, what came of sending it, what follows, and how long it took."""
+
+    delivery: Delivery
+    result: Result
+    decision: Decision
+    duration_s: float = 0.0
+
+    @property
+    def outcome(self) -> str:
+        """The decision in one word."""
+        return type(self.decision).__name__.lower()
 
 
 def jitter() -> float:

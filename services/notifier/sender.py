@@ -1,4 +1,4 @@
-"""The sending side: claims due deliveries, sends each within its deadline, records what came of it.
+"""The sending side: claims due deliveries, sends each within its deadline, has recorded what came of it.
 
 It decides nothing about who gets what (routing) or when to try again (retries).
 """
@@ -18,14 +18,17 @@ from prometheus_client import Counter, Histogram
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import database_is_down
-from services.notifier.delivery import Channel, Delivery, Result
+from services.notifier.delivery import Channel, Delivery, Result, Target
 from services.notifier.ledger import Ledger
-from services.notifier.retries import decide
+from services.notifier.recorder import Recorder
+from services.notifier.retries import Attempted, Suppressed, decide
 from services.notifier.targets import Targets
 
 log = get_logger(__name__)
 ATTEMPTS = Counter("datalab_delivery_attempts", "Attempts by outcome", ["channel", "outcome"])
 SECONDS = Histogram("datalab_delivery_attempt_seconds", "Duration of an attempt", ["channel"])
+# Between two claims, so that a busy sender claims many at once rather than each by itself.
+_GATHER_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,11 @@ class Sender:
     ) -> None:
         self._ledger, self._targets, self._channels, self._pace = ledger, targets, channels, pace
         self._clock, self._finished = clock, finished
+        self._recorder = Recorder(ledger, clock)
         self._wake = asyncio.Event()
         self._running: dict[asyncio.Task[None], Delivery] = {}
+        self._hung: set[str] = set()  # the targets whose last attempt had no answer in time
+        self._more = True  # whether the last claim may have left something due
         self.last_progress = clock.monotonic()
 
     def wake(self) -> None:
@@ -67,12 +73,12 @@ class Sender:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                if not await self._fill():
-                    waking = asyncio.create_task(self._wake.wait())
-                    await asyncio.wait(
-                        {waking, stopping}, timeout=self._pace.poll_s, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    waking.cancel()
+                if await self._fill():
+                    await asyncio.sleep(_GATHER_S)
+                    continue
+                waking = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({waking, stopping}, timeout=self._pace.poll_s, return_when=asyncio.FIRST_COMPLETED)
+                waking.cancel()
         finally:
             stopping.cancel()
             await self._drain()
@@ -82,63 +88,76 @@ class Sender:
         places = self._pace.slots - len(self._running)
         if places <= 0:
             return False
-        # One slow target holds a few places and no more, so that it delays nobody else.
-        load = Tally(delivery.target_key for delivery in self._running.values())
-        busy = [key for key, count in load.items() if count >= self._pace.per_target]
+        load = self._load()
         try:
-            claimed = await self._ledger.claim(places, self._pace.per_target, busy)
+            claimed = await self._ledger.claim(places, self._pace.per_target, load)
+            targets = await self._targets.find(claimed)
         except Exception as error:
             if not database_is_down(error):
                 raise
             log.warning("claim.retry", reason=type(error).__name__)
             return False
-        for delivery in claimed:
-            task = asyncio.create_task(self._deliver(delivery), name=f"delivery-{delivery.id}")
+        for delivery, target in zip(claimed, targets, strict=True):
+            task = asyncio.create_task(self._deliver(delivery, target), name=f"delivery-{delivery.id}")
             self._running[task] = delivery
             task.add_done_callback(self._done)
+        self._more = len(claimed) == places or self._reached_share(load, claimed)
         return bool(claimed)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("delivery.unrecorded", reason=f"{type(error).__name__}"[:200])
-        self.wake()
+    def _load(self) -> Tally[str]:
+        """How many of its places each target has taken. One that hangs keeps one place, until it answers again."""
+        load = Tally(delivery.target_key for delivery in self._running.values())
+        for key in self._hung:
+            load[key] = min(load[key] + self._pace.per_target - 1, self._pace.per_target)
+        return load
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        target = await self._targets.find(delivery)
+    def _reached_share(self, load: Tally[str], claimed: Sequence[Delivery]) -> bool:
+        """Whether some target has all that it may have under way, so that more of its deliveries may wait."""
+        whole = load + Tally(delivery.target_key for delivery in claimed)
+        return any(count >= self._pace.per_target for count in whole.values())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        delivery = self._running.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("delivery.unrecorded", delivery_id=delivery.id, reason=type(error).__name__)
+        many_free = self._pace.slots - len(self._running) >= self._pace.slots // 4
+        # With an order key its successor has just become due.
+        if delivery.order_key is not None or (self._more and many_free):
+            self.wake()
+
+    async def _deliver(self, delivery: Delivery, target: Target) -> None:
         if target.unavailable:
-            await self._ledger.suppress(delivery, target.unavailable)
+            await self._recorder.record(Attempted(delivery, Result(False), Suppressed(target.unavailable)))
             log.info("delivery.suppressed", delivery_id=delivery.id, reason=target.unavailable)
             return
         started = self._clock.monotonic()
+        result = await self._send(delivery, target)
+        decision = decide(result, delivery.tries, self._pace.schedule_s)
+        attempted = Attempted(delivery, result, decision, self._clock.monotonic() - started)
+        held = await self._recorder.record(attempted)
+        self._report(attempted, held=held)
+
+    async def _send(self, delivery: Delivery, target: Target) -> Result:
         try:
             async with asyncio.timeout(self._pace.deadline_s):
                 result = await self._channels[target.channel].send(delivery, target)
         except TimeoutError:
-            result = Result(False, f"no answer within {self._pace.deadline_s:g} s")
+            self._hung.add(delivery.target_key)
+            return Result(False, f"no answer within {self._pace.deadline_s:g} s")
         except Exception as error:
             # Not the message: it may hold the address. The type and the place are enough to find the fault.
             log.error("delivery.fault", delivery_id=delivery.id, reason=type(error).__name__, at=_place(error))  # noqa: TRY400
             result = Result(False, f"internal fault: {type(error).__name__}")
-        await self._record(delivery, result, self._clock.monotonic() - started)
+        self._hung.discard(delivery.target_key)
+        return result
 
-    async def _record(self, delivery: Delivery, result: Result, duration_s: float) -> None:
-        decision = decide(result, delivery.tries, self._pace.schedule_s)
-        outcome = type(decision).__name__.lower()
-        give_up = self._clock.monotonic() + self._ledger.lease_s
-        while True:
-            try:
-                held = await self._ledger.record(delivery, result, decision, duration_s)
-                break
-            except Exception as error:
-                # After the lease another process sends it again anyway, under the same id.
-                if not database_is_down(error) or self._clock.monotonic() > give_up:
-                    raise
-                await asyncio.sleep(0.5)
+    def _report(self, attempted: Attempted, *, held: bool) -> None:
+        delivery, result = attempted.delivery, attempted.result
+        outcome = attempted.outcome if held else "lost"
         self.last_progress = self._clock.monotonic()
         self._finished.set()
-        ATTEMPTS.labels(delivery.channel, outcome if held else "lost").inc()
-        SECONDS.labels(delivery.channel).observe(duration_s)
+        ATTEMPTS.labels(delivery.channel, outcome).inc()
+        SECONDS.labels(delivery.channel).observe(attempted.duration_s)
         log.info(
             "delivery.attempted",
             delivery_id=delivery.id,
@@ -146,10 +165,10 @@ class Sender:
             channel=delivery.channel,
             target=delivery.target,
             attempt=delivery.attempt,
-            outcome=outcome if held else "lost",
+            outcome=outcome,
             status_code=result.status_code,
             reason=result.reason,
-            duration_ms=round(duration_s * 1000),
+            duration_ms=round(attempted.duration_s * 1000),
         )
 
     async def _drain(self) -> None:

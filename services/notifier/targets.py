@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy import select
 
 from datalab.runtime.clock import Clock
 from datalab.store.engine import Sessions
@@ -19,18 +21,26 @@ class Targets:
     def __init__(self, receivers: Mapping[str, Target], sessions: Sessions, clock: Clock) -> None:
         self._receivers, self._sessions, self._clock = receivers, sessions, clock
 
-    async def find(self, delivery: Delivery) -> Target:
-        """The target; its `unavailable` says why the delivery cannot be sent."""
+    async def find(self, deliveries: Sequence[Delivery]) -> list[Target]:
+        """The target of each, in their order; its `unavailable` says why the delivery cannot be sent."""
+        wanted = {delivery.subscription_id for delivery in deliveries} - {None}
+        rows: dict[str, Target] = {}
+        if wanted:
+            async with self._sessions() as session:
+                found = await session.scalars(select(SubscriptionRow).where(SubscriptionRow.id.in_(wanted)))
+                rows = {row.id: self._subscription(row) for row in found}
+        return [self._target(delivery, rows) for delivery in deliveries]
+
+    def _target(self, delivery: Delivery, subscriptions: Mapping[str, Target]) -> Target:
         if not delivery.target_key.startswith("subscription:"):
             found = self._receivers.get(delivery.target)
             return found or _gone(delivery, f"receiver {delivery.target} is no longer in notify.yaml")
-        if delivery.subscription_id is not None:
-            async with self._sessions() as session:
-                row = await session.get(SubscriptionRow, delivery.subscription_id)
-            if row is not None:
-                keys = live_secrets(row.secrets, self._clock.now())
-                return Target(row.name, "webhook", row.url, keys, unavailable=refusal(row))
-        return _gone(delivery, f"subscription {delivery.target} was removed")
+        found = subscriptions.get(delivery.subscription_id or "")
+        return found or _gone(delivery, f"subscription {delivery.target} was removed")
+
+    def _subscription(self, row: SubscriptionRow) -> Target:
+        keys = live_secrets(row.secrets, self._clock.now())
+        return Target(row.name, "webhook", row.url, keys, unavailable=refusal(row))
 
 
 def live_secrets(stored: list[Any], now: datetime) -> tuple[str, ...]:

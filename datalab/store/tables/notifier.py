@@ -58,6 +58,7 @@ class DeliveryRow(Base):
 
     due = delivered + pending + suppressed + dead, where due is every row. `attempts` counts claims and never goes
     back: it tells a worker whether its claim still holds. `attempts_before` is where the last replay started.
+    Of those to one target with the same `order_key`, each waits for the ones of a lower `seq` to end.
     """
 
     __tablename__ = "notifier_deliveries"
@@ -68,8 +69,15 @@ class DeliveryRow(Base):
         Index(
             "ix_notifier_deliveries_waiting",
             "target_key",
-            "fingerprint",
-            "created_at",
+            "order_key",
+            "seq",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_notifier_deliveries_by_target",
+            "target_key",
+            "next_attempt_at",
+            "seq",
             postgresql_where=text("status = 'pending'"),
         ),
         Index(
@@ -84,10 +92,12 @@ class DeliveryRow(Base):
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     event_id: Mapped[str]
     event_type: Mapped[str]
     correlation_id: Mapped[str]
     fingerprint: Mapped[str | None]
+    order_key: Mapped[str | None]
     channel: Mapped[str]
     target: Mapped[str]
     target_key: Mapped[str]

@@ -20,7 +20,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 
 
 def client(allowed: str) -> Outgoing:
-    return Outgoing(Guard({allowed}), SystemClock(), deadline_s=5)
+    return Outgoing(Guard({allowed}), SystemClock())
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def redirect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
         (flood, True, None, False),
         (lie, True, None, False),
         (reset, False, "connection broke: ", False),
-        (rubbish, False, "connection broke: RemoteProtocolError", False),
+        (rubbish, False, "connection broke: ", False),
         (redirect, False, "HTTP 302: redirects are not followed", True),
     ],
 )
