@@ -22,10 +22,11 @@ from datalab.runtime.web import create_app
 from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.bridge.api import bridge_router
 from services.bridge.consuming import Consuming, Subscribe
+from services.bridge.deployments import DeploymentMissingError, Deployments
 from services.bridge.ledger import Ledger
 from services.bridge.prefect_history import PrefectHistory
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
-from services.bridge.prefect_runs import DeploymentMissingError, RunCreator
+from services.bridge.prefect_runs import RunCreator
 from services.bridge.relay import Relay
 from services.bridge.relay_outbox import Outbox
 from services.bridge.rules import RuleBook
@@ -62,7 +63,8 @@ async def build(
         # The address is ours to know: proxies of the environment have no part in it.
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
         http = PrefectHttp(client, settings.prefect_api_url)
-        runs, ledger = RunCreator(http), Ledger(create_sessions(engine))
+        deployments, ledger = Deployments(http, clock), Ledger(create_sessions(engine))
+        runs = RunCreator(http, deployments)
         handler = TriggerHandler(rules, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
         relay = Relay(PrefectHistory(http), Outbox(engine, publisher), clock, poll_s=settings.bridge_relay_poll_s)
         subscribe = _subscribe(settings, handler, publisher)
@@ -71,7 +73,7 @@ async def build(
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("prefect", http.check)
-        health.check("deployments", _deployments_known(rules, runs))
+        health.check("deployments", _deployments_known(rules, deployments))
         health.check("relay", relay.check)
         health.check("kafka", consuming.check)
         app = create_app(
@@ -112,12 +114,12 @@ def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Pub
     return subscribe
 
 
-def _deployments_known(rules: RulesInForce, runs: RunCreator) -> Check:
+def _deployments_known(rules: RulesInForce, deployments: Deployments) -> Check:
     async def check() -> str | None:
         missing = []
         for deployment, rule in rules.book.deployments.items():
             try:
-                await runs.deployment_id(deployment)
+                await deployments.get(deployment)
             except DeploymentMissingError:
                 missing.append(f"{deployment} (rule {rule})")
         return f"not registered in Prefect: {', '.join(missing)}" if missing else None

@@ -96,7 +96,7 @@ def _change(tested: Decision, in_force: Decision | None) -> Change | None:
 
 
 def _run_of(decision: Decision) -> tuple[object, ...]:
-    return decision.rule.spec.run.deployment, decision.parameters, decision.tags
+    return decision.rule.spec.run.deployment, decision.parameters, decision.tags, decision.options
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -107,4 +107,5 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "deployment": run,
         "parameters": decision.parameters,
         "tags": decision.tags,
+        "options": decision.options,
     }

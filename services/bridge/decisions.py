@@ -24,6 +24,7 @@ class Decision:
     reason: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def concerns(self) -> bool:
@@ -51,9 +52,9 @@ def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:
     if not verdict.holds:
         return Decision(rule, "condition", verdict.reason)
     try:
-        return Decision(rule, "matched", "", rule.parameters.render(event), _tags(rule, event))
+        return Decision(rule, "matched", "", rule.parameters.render(event), _tags(rule, event), _options(rule, event))
     except TemplateFailedError as error:
-        return Decision(rule, "failed", f"parameters or tags: {error}")
+        return Decision(rule, "failed", f"run: {error}")
 
 
 def _started_by(rule: Rule, event: Event) -> bool:
@@ -75,3 +76,13 @@ def idempotency_key(rule: str, deployment: str, event: Event) -> str:
 def _tags(rule: Rule, event: Event) -> list[str]:
     own = [EVENT_TAG + event.id, CORRELATION_TAG + event.correlation, RULE_TAG + rule.name]
     return [*own, *(tag for tag in map(str, rule.tags.render(event)) if tag not in own)]
+
+
+def _options(rule: Rule, event: Event) -> dict[str, Any]:
+    options: dict[str, Any] = rule.options.render(event)
+    if "name" in options:
+        options["name"] = str(options["name"])
+    for name, value in options.get("labels", {}).items():
+        if not isinstance(value, str | int | float):
+            raise TemplateFailedError(f"label {name}: is {value!r}, neither text nor number nor true or false")
+    return options

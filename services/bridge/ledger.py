@@ -29,7 +29,7 @@ class Ledger:
         """The trigger's row, and whether it is new. A row that is there wins, so that a repeat asks Prefect for
         the very same run; only a dead one starts over, with the rule as it is now."""
         row = _values(decision, event, ref)
-        fresh = {k: row[k] for k in ("deployment", "idempotency_key", "parameters", "tags", "status")}
+        fresh = {k: row[k] for k in ("deployment", "idempotency_key", "parameters", "tags", "options", "status")}
         async with self._sessions.begin() as session:
             inserted = await session.scalar(
                 insert(TriggerRow).values(row).on_conflict_do_nothing().returning(TriggerRow.id)
@@ -145,6 +145,7 @@ def _values(decision: Decision, event: Event, ref: RecordRef) -> dict[str, objec
         "idempotency_key": idempotency_key(decision.rule.name, deployment, event),
         "parameters": decision.parameters,
         "tags": decision.tags,
+        "options": decision.options,
         "status": "pending",
     }
 

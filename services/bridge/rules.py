@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from jinja2 import TemplateSyntaxError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from schemas.catalog import UnknownEventTypeError, topic_for
 from schemas.envelope import Event
@@ -43,6 +43,9 @@ def _template(value: Any) -> Any:
     return value
 
 
+_Label = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
 class RunSpec(BaseModel):
     """The run that a rule starts."""
 
@@ -51,6 +54,9 @@ class RunSpec(BaseModel):
     deployment: str = Field(pattern=r"^[^/\s][^/]*/[^/]*[^/\s]$", description="flow/deployment")
     parameters: dict[str, Annotated[Any, AfterValidator(_template)]] = Field(default_factory=dict)
     tags: list[Annotated[str, AfterValidator(_template)]] = Field(default_factory=list)
+    labels: dict[str, Annotated[_Label, AfterValidator(_template)]] = Field(default_factory=dict)
+    name: Annotated[str, AfterValidator(_template)] | None = None
+    work_queue: str | None = Field(default=None, min_length=1)
 
 
 class RuleSpec(BaseModel):
@@ -73,13 +79,17 @@ class Rule:
     condition: Condition
     parameters: Template
     tags: Template
+    options: Template
     origin: str
 
     @classmethod
     def of(cls, spec: RuleSpec, origin: str) -> Rule:
         """Compile a checked rule."""
+        run = spec.run
+        named = {"labels": run.labels or None, "name": run.name, "work_queue_name": run.work_queue}
+        options = Template({field: value for field, value in named.items() if value is not None})
         return cls(
-            spec, Condition(spec.where), Template(dict(spec.run.parameters)), Template(list(spec.run.tags)), origin
+            spec, Condition(spec.where), Template(dict(run.parameters)), Template(list(run.tags)), options, origin
         )
 
     @property

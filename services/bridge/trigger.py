@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from datalab.bus.publisher import RecordRef
 from datalab.bus.retry import PermanentError
@@ -18,8 +18,9 @@ from datalab.store.tables.bridge import TriggerRow
 from schemas.envelope import Event
 from services.bridge import metrics
 from services.bridge.decisions import Decision, decide_all, trigger_id
+from services.bridge.deployments import DeploymentMissingError
 from services.bridge.prefect_http import PrefectRefusedError
-from services.bridge.prefect_runs import MOST_AT_ONCE, DeploymentMissingError, Wanted
+from services.bridge.prefect_runs import MOST_AT_ONCE, ParametersRefusedError, Wanted
 from services.bridge.rules import RuleBook
 
 log = get_logger(__name__)
@@ -36,7 +37,7 @@ class Rules(Protocol):
 class Runs(Protocol):
     """Where runs are created; see services.bridge.prefect_runs."""
 
-    async def create(self, deployment: str, key: str, parameters: dict[str, Any], tags: list[str]) -> str:
+    async def create(self, deployment: str, wanted: Wanted) -> str:
         """The id of the one run with this key."""
 
     async def create_many(self, deployment: str, runs: Sequence[Wanted]) -> list[str | None]:
@@ -84,7 +85,7 @@ class TriggerHandler:
         times = {event.id: event.time for _, event, _ in matches}
         created: set[str] = set()
         for deployment, group in _by_deployment(rows):
-            wanted = [Wanted(row.idempotency_key, row.parameters, row.tags) for row in group]
+            wanted = [wanted_run(row) for row in group]
             ids = await self._runs.create_many(deployment, wanted)
             runs = {row.id: id_ for row, id_ in zip(group, ids, strict=True) if id_ is not None}
             settled = await self._ledger.created_many(runs)
@@ -137,8 +138,8 @@ class TriggerHandler:
 
     async def _create(self, row: TriggerRow) -> str:
         try:
-            run_id = await self._runs.create(row.deployment, row.idempotency_key, row.parameters, row.tags)
-        except PrefectRefusedError as error:
+            run_id = await self._runs.create(row.deployment, wanted_run(row))
+        except (PrefectRefusedError, ParametersRefusedError) as error:
             raise await self._dead(row, str(error)) from error
         except DeploymentMissingError as error:
             since = self._missing_since.setdefault(error.name, self._clock.monotonic())
@@ -152,6 +153,11 @@ class TriggerHandler:
         if await self._ledger.dead(row.id, reason):
             metrics.DEAD.labels(row.rule).inc()
         return PermanentError(reason)
+
+
+def wanted_run(row: TriggerRow) -> Wanted:
+    """The run that a trigger asks for."""
+    return Wanted(row.idempotency_key, row.parameters, row.tags, row.options)
 
 
 def _by_deployment(rows: Sequence[TriggerRow]) -> Iterator[tuple[str, list[TriggerRow]]]:

@@ -52,6 +52,8 @@ class TriggerView(BaseModel):
     deployment: str
     idempotency_key: str
     parameters: dict[str, Any]
+    tags: list[str]
+    options: dict[str, Any]
     status: str
     reason: str | None
     flow_run_id: str | None
@@ -98,6 +100,7 @@ class DecisionView(BaseModel):
     deployment: str
     parameters: dict[str, Any]
     tags: list[str]
+    options: dict[str, Any]
 
     @classmethod
     def of(cls, decision: Decision) -> DecisionView:
@@ -109,6 +112,7 @@ class DecisionView(BaseModel):
             deployment=decision.rule.spec.run.deployment,
             parameters=decision.parameters,
             tags=decision.tags,
+            options=decision.options,
         )
 
 

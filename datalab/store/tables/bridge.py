@@ -41,6 +41,8 @@ class TriggerRow(Base):
     idempotency_key: Mapped[str] = mapped_column(unique=True)
     parameters: Mapped[dict[str, Any]]
     tags: Mapped[list[Any]]
+    # Further fields of the request to Prefect: labels, work_queue_name, name.
+    options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     status: Mapped[str]
     reason: Mapped[str | None]
     flow_run_id: Mapped[str | None]

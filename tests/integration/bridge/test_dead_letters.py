@@ -51,8 +51,7 @@ async def test_each_kind_of_poison_has_its_reason_and_harms_no_other_event(
     assert "nosuch" in reasons[events["template"].id]
     assert "rule bad-condition: where: TypeError" in reasons[events["condition"].id]
     assert f"deployment '{dataset}/unknown' is not registered" in reasons[events["unknown"].id]
-    assert "409" in reasons[events["type"].id]
-    assert "1 is not of type 'string'" in reasons[events["type"].id]
+    assert 'rule wrong-type: parameter source_path: 1 is not of type "string"' in reasons[events["type"].id]
 
     engine = create_engine(database_url)
     ledger = Ledger(create_sessions(engine))

@@ -14,6 +14,7 @@ from datalab.bus.publisher import Publisher, RecordRef
 from datalab.runtime.clock import SystemClock
 from datalab.store.engine import create_engine, create_sessions
 from services.bridge.decisions import decide, idempotency_key
+from services.bridge.deployments import Deployments
 from services.bridge.ledger import Ledger
 from services.bridge.prefect_http import PrefectHttp
 from services.bridge.prefect_runs import RunCreator
@@ -189,7 +190,8 @@ async def test_the_runs_of_many_events_are_created_in_few_requests_each_once(
     ledger, clock = Ledger(create_sessions(engine := create_engine(database_url))), SystemClock()
     rules = RulesInForce(settings.rules_dir, clock)
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
-        runs = RunCreator(PrefectHttp(client, prefect_api_url))
+        http = PrefectHttp(client, prefect_api_url)
+        runs = RunCreator(http, Deployments(http, clock))
         first = TriggerHandler(rules, ledger, runs, clock, patience_s=1)
         # Killed right after, so nothing was committed and the successor is given all of them again.
         assert await first.prepare([*batch[:20], *batch[:5]]) == {ref for _, ref in batch[:20]}

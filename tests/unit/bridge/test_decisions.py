@@ -116,7 +116,7 @@ def test_a_template_that_fails_or_reaches_too_far_fails_the_rule(template: str) 
         Template(template).render(event())
     decision = decide(rule(parameters={"p": template}), event())
     assert decision.outcome == "failed"
-    assert decision.reason.startswith("parameters or tags: ")
+    assert decision.reason.startswith("run: ")
     assert DATA["names"] == ["a", "b"]
 
 

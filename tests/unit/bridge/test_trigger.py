@@ -16,8 +16,9 @@ from datalab.store.tables.bridge import TriggerRow
 from schemas.envelope import Event
 from services.bridge.app import is_transient
 from services.bridge.decisions import Decision, idempotency_key, trigger_id
+from services.bridge.deployments import DeploymentMissingError, Deployments
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
-from services.bridge.prefect_runs import MOST_AT_ONCE, DeploymentMissingError, RunCreator, Wanted
+from services.bridge.prefect_runs import MOST_AT_ONCE, RunCreator, Wanted
 from services.bridge.rules import Rule, RuleBook, RuleSpec
 from services.bridge.trigger import TriggerHandler
 
@@ -74,8 +75,8 @@ class Runs:
     def __init__(self, refuse: dict[str, Exception] | None = None) -> None:
         self.refuse, self.calls, self.bulks = refuse or {}, list[str](), list[list[str]]()
 
-    async def create(self, deployment: str, key: str, parameters: dict[str, Any], tags: list[str]) -> str:
-        self.calls.append(key)
+    async def create(self, deployment: str, wanted: Wanted) -> str:
+        self.calls.append(wanted.key)
         if deployment in self.refuse:
             raise self.refuse[deployment]
         return "run-" + deployment
@@ -157,6 +158,11 @@ def prefect(answer: Callable[[httpx.Request], httpx.Response]) -> PrefectHttp:
     return PrefectHttp(httpx.AsyncClient(transport=httpx.MockTransport(answer)), "http://prefect/api/")
 
 
+def creator(answer: Callable[[httpx.Request], httpx.Response]) -> RunCreator:
+    http = prefect(answer)
+    return RunCreator(http, Deployments(http, Clock()))
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 408, 401, 403])
 async def test_an_answer_that_is_an_outage_is_tried_for_ever(status: int) -> None:
     with pytest.raises(PrefectAwayError) as raised:
@@ -197,12 +203,27 @@ async def test_a_deployment_that_was_registered_anew_is_found_at_once() -> None:
         assert path.startswith("/api/deployments/")
         return httpx.Response(404 if "/old/" in path else 201, json={"id": "run1"})
 
-    assert await RunCreator(prefect(answer)).create("a flow/d", "key", {}, []) == "run1"
+    assert await creator(answer).create("a flow/d", Wanted("key", {}, [])) == "run1"
 
 
 async def test_a_name_that_prefect_does_not_know_is_a_missing_deployment() -> None:
     with pytest.raises(DeploymentMissingError, match="'f/d' is not registered"):
-        await RunCreator(prefect(lambda _: httpx.Response(404, json={"detail": "no"}))).create("f/d", "key", {}, [])
+        await creator(lambda _: httpx.Response(404, json={"detail": "no"})).create("f/d", Wanted("key", {}, []))
+
+
+async def test_parameters_that_do_not_fit_are_judged_by_the_schema_as_it_is_now() -> None:
+    schemas = iter([{"properties": {"n": {"type": "string"}}}, {"properties": {"n": {"type": "integer"}}}])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(201, json={"id": "run1"})
+        return httpx.Response(
+            200, json={"id": "d1", "parameter_openapi_schema": next(schemas), "enforce_parameter_schema": True}
+        )
+
+    runs = creator(answer)
+    assert await runs.create("f/d", Wanted("key", {"n": 1}, [])) == "run1"
+    assert await runs.create_many("f/d", [Wanted("a", {"n": "text"}, [])]) == [None], "no request is made for it"
 
 
 def _events(count: int, **data: Any) -> list[tuple[Event, RecordRef]]:

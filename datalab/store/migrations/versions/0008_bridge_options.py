@@ -1,0 +1,19 @@
+"""Labels, work queue and name of the runs of triggers."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0008_bridge_options"
+down_revision = "0007_ingest_objects"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "bridge_triggers",
+        sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("bridge_triggers", "options")
