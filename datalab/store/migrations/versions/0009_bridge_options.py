@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0008_bridge_options"
-down_revision = "0007_ingest_objects"
+revision = "0009_bridge_options"
+down_revision = "0008_notifier_claims"
 
 
 def upgrade() -> None:
