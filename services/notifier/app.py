@@ -72,6 +72,7 @@ class Notifier:
             settings.notifier_group,
             subscribed_topics(),
             intake.handle,
+            prepare=intake.prepare,
             dead_letters=KafkaDeadLetters(publisher),
             retry=RetryPolicy(is_transient=database_is_down),
             stall_s=settings.notifier_stall_s,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
@@ -31,12 +32,24 @@ class Intake:
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Store what the event is due; raises PermanentError for an alert that cannot be read."""
-        alert = read_alert(event)
-        stored = await self._ledger.store(event, alert, self._routing)
+        await self._store([(event, read_alert(event), ref)])
+
+    async def prepare(self, batch: Sequence[tuple[Event, RecordRef]]) -> set[RecordRef]:
+        """Store what lies ahead in one transaction; what cannot be read is left to `handle`, which says why."""
+        readable = []
+        for event, ref in batch:
+            with contextlib.suppress(PermanentError):
+                readable.append((event, read_alert(event), ref))
+        await self._store(readable)
+        return {ref for _, _, ref in readable}
+
+    async def _store(self, received: Sequence[tuple[Event, Alert | None, RecordRef]]) -> None:
+        stored = await self._ledger.store([(event, alert) for event, alert, _ in received], self._routing)
         if stored:
             self._wake()
-        if stored or alert:
-            log.info("event.received", event_id=event.id, type=event.type, at=str(ref), deliveries=stored)
+        for event, alert, ref in received:
+            if (count := stored[event.id]) or alert:
+                log.info("event.received", event_id=event.id, type=event.type, at=str(ref), deliveries=count)
 
 
 def read_alert(event: Event) -> Alert | None:

@@ -5,10 +5,10 @@ All times are the database's own, so that instances with differing clocks agree 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.engine import Sessions
@@ -18,14 +18,16 @@ from services.notifier.claims import CLAIM, claim_parameters, claimed
 from services.notifier.delivery import Delivery
 from services.notifier.recording import RECORD, record_parameters
 from services.notifier.retries import Attempted
-from services.notifier.routing import Alert, Planned, Routing, Wish
+from services.notifier.routing import Alert, Planned, Routing, Wish, wants
 from services.notifier.statements import (
     alert_upsert,
-    delivery_row,
     disable,
     still_held,
     unreported_pattern,
 )
+from services.notifier.storing import STORE, Due, store_parameters
+
+Received = tuple[Event, Alert | None]
 
 
 class Ledger:
@@ -34,18 +36,23 @@ class Ledger:
     def __init__(self, sessions: Sessions, *, lease_s: float) -> None:
         self._sessions, self.lease_s = sessions, lease_s
 
-    async def store(self, event: Event, alert: Alert | None, routing: Routing) -> int:
-        """Store the alert and every delivery the event is due, in one transaction; returns how many were new."""
+    async def store(self, received: Sequence[Received], routing: Routing) -> Counter[str]:
+        """Store the alerts and every delivery that these events are due, in one transaction; returns how many were
+        new, by the id of their event. The subscriptions are those of this moment."""
         async with self._sessions.begin() as session:
-            planned = routing.plan(event, alert, await _wishes(session))
-            if alert is not None:
-                await session.execute(alert_upsert(event, alert))
-            return await _insert(session, event, alert, planned)
+            wishes = _Wishes(await _subscribed(session))
+            due = [
+                Due(event, alert, routing.plan(event, alert, wishes.of_type(event.type))) for event, alert in received
+            ]
+            for event, alert in received:
+                if alert is not None:
+                    await session.execute(alert_upsert(event, alert))
+            return await _insert(session, due)
 
     async def store_for(self, event: Event, planned: Planned) -> None:
         """Store one delivery that does not come from routing, such as a test message."""
         async with self._sessions.begin() as session:
-            await _insert(session, event, None, [planned])
+            await _insert(session, [Due(event, None, [planned])])
 
     async def claim(self, places: int, per_target: int, load: Mapping[str, int]) -> list[Delivery]:
         """Claim up to `places` due deliveries, of each target at most `per_target` less its present load."""
@@ -107,21 +114,36 @@ class Ledger:
             return True
 
 
-async def _wishes(session: AsyncSession) -> Sequence[Wish]:
-    rows = (await session.scalars(select(SubscriptionRow))).all()
-    return [Wish(row.id, row.name, tuple(row.event_types), refusal(row)) for row in rows]
+class _Wishes:
+    """The subscriptions, by the types that they want: most events of a batch are of a few types."""
+
+    def __init__(self, all_: Sequence[Wish]) -> None:
+        self._all = all_
+        self._of_type: dict[str, Sequence[Wish]] = {}
+
+    def of_type(self, type_: str) -> Sequence[Wish]:
+        """Those that want it."""
+        if type_ not in self._of_type:
+            self._of_type[type_] = [wish for wish in self._all if wants(wish.event_types, type_)]
+        return self._of_type[type_]
 
 
-def refusal(row: SubscriptionRow) -> str | None:
+async def _subscribed(session: AsyncSession) -> Sequence[Wish]:
+    row = SubscriptionRow
+    statement = select(row.id, row.name, row.event_types, row.active, row.disabled_reason)
+    return [
+        Wish(id_, name, tuple(types), refusal(name, active=active, reason=reason))
+        for id_, name, types, active, reason in await session.execute(statement)
+    ]
+
+
+def refusal(name: str, *, active: bool, reason: str | None) -> str | None:
     """Why the subscription takes nothing now; None if it does."""
-    if row.active:
-        return None
-    return f"subscription {row.name} is disabled: {row.disabled_reason or 'switched off by its owner'}"
+    return None if active else f"subscription {name} is disabled: {reason or 'switched off by its owner'}"
 
 
-async def _insert(session: AsyncSession, event: Event, alert: Alert | None, planned: Sequence[Planned]) -> int:
-    if not planned:
-        return 0
-    rows = [delivery_row(event, alert, one) for one in planned]
-    statement = insert(DeliveryRow).values(rows).on_conflict_do_nothing().returning(DeliveryRow.id)
-    return len((await session.scalars(statement)).all())
+async def _insert(session: AsyncSession, due: Sequence[Due]) -> Counter[str]:
+    wanted = [one for one in due if one.planned]
+    if not wanted:
+        return Counter()
+    return Counter(await session.scalars(STORE, store_parameters(wanted)))

@@ -11,27 +11,7 @@ from datalab.store.tables.notifier import AlertRow, DeliveryRow, SubscriptionRow
 from schemas.alerts import AlertResolved
 from schemas.envelope import Event
 from services.notifier.delivery import UNREPORTED, Delivery
-from services.notifier.routing import Alert, Planned
-
-
-def delivery_row(event: Event, alert: Alert | None, planned: Planned) -> dict[str, Any]:
-    return {
-        "id": planned.id,
-        "event_id": event.id,
-        "event_type": event.type,
-        "correlation_id": event.correlation,
-        "fingerprint": alert.fingerprint if alert else None,
-        "order_key": alert.fingerprint if alert else None,
-        "channel": planned.channel,
-        "target": planned.target,
-        "target_key": planned.target_key,
-        "subscription_id": planned.subscription_id,
-        "event": event.model_dump(mode="json"),
-        "status": "suppressed" if planned.suppressed else "pending",
-        "reason": planned.suppressed,
-        "finished_at": func.now() if planned.suppressed else None,
-        "outcome_published": event.type.startswith(UNREPORTED),
-    }
+from services.notifier.routing import Alert
 
 
 def alert_upsert(event: Event, alert: Alert) -> Any:

@@ -40,7 +40,13 @@ class Targets:
 
     def _subscription(self, row: SubscriptionRow) -> Target:
         keys = live_secrets(row.secrets, self._clock.now())
-        return Target(row.name, "webhook", row.url, keys, unavailable=refusal(row))
+        return Target(
+            row.name,
+            "webhook",
+            row.url,
+            keys,
+            unavailable=refusal(row.name, active=row.active, reason=row.disabled_reason),
+        )
 
 
 def live_secrets(stored: list[Any], now: datetime) -> tuple[str, ...]:

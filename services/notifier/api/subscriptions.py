@@ -127,7 +127,7 @@ def router(  # noqa: C901 - one small function per operation
     @api.post("/{key}:test", status_code=202, summary="Send a test event to it")
     async def test(key: str) -> TestSend:
         row = _found(await subscriptions.find(key), key)
-        if reason := refusal(row):
+        if reason := refusal(row.name, active=row.active, reason=row.disabled_reason):
             raise Problem(409, "Subscription is disabled", f"{reason}; switch it on with PATCH active=true")
         event = _test_event(row.name, clock.now())
         target_key = subscription_key(row.id)
