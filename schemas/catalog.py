@@ -43,6 +43,7 @@ _TYPES: tuple[type[EventData], ...] = (
 EVENT_TYPES: dict[str, type[EventData]] = {model.type: model for model in _TYPES}
 
 DEAD_LETTERS = "lab.dead-letters"
+PREFECT_EVENTS = "lab.prefect-events"
 USER_TOPICS = "lab.events."
 # No `_`: Kafka takes `a.b` and `a_b` for the same name in its metrics, and refuses the second.
 _USER_TYPE = re.compile(r"(?!lab\.)[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+")

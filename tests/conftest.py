@@ -38,7 +38,9 @@ def database_url(database_server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def prefect_api_url(tmp_path_factory: pytest.TempPathFactory, database_server: str) -> Iterator[str]:
-    """The API of a real Prefect server with the lab's work pools, on Postgres."""
-    with prefect_server(tmp_path_factory.mktemp("prefect"), database_server) as api:
+def prefect_api_url(
+    tmp_path_factory: pytest.TempPathFactory, database_server: str, kafka_bootstrap: str
+) -> Iterator[str]:
+    """The API of a real Prefect server with the lab's work pools, on Postgres; its events go to the broker."""
+    with prefect_server(tmp_path_factory.mktemp("prefect"), database_server, kafka_bootstrap) as api:
         yield api

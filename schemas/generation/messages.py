@@ -27,6 +27,7 @@ _REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "cont
 # By topic, the message of those that carry other things than the lab's events.
 FOREIGN = {
     "lab.s3-notifications": ("s3-notification", "What an S3 store sends about its buckets, in its own JSON"),
+    "lab.prefect-events": ("prefect-event", "An event of Prefect's server, in its own JSON"),
     "lab.dead-letters": (
         "dead-letter",
         "The original record as it was; `dlq_*` headers say where it was and why it is here",

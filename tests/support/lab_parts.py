@@ -52,12 +52,14 @@ def postgres_server(tmp_dir: Path) -> Iterator[str]:
 
 
 @contextmanager
-def prefect_server(tmp_dir: Path, database: str) -> Iterator[str]:
+def prefect_server(tmp_dir: Path, database: str, kafka: str | None = None) -> Iterator[str]:
     """A Prefect server on the server of `database` (a DATABASE_URL), with its work pools; yields the API address.
+    Its events go to the broker at `kafka`, if there is one.
 
     Its own database stands beside the given one, so two servers need two `fresh_database`s.
     """
-    with lab_parts(tmp_dir / "prefect-lab", ["prefect"], {"DATABASE_URL": database}) as state:
+    environ = {"DATABASE_URL": database} | ({"KAFKA_BOOTSTRAP_SERVERS": kafka} if kafka else {})
+    with lab_parts(tmp_dir / "prefect-lab", ["prefect"], environ) as state:
         yield f"{state.parts['prefect'].url}/api"
 
 

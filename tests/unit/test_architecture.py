@@ -10,7 +10,7 @@ from schemas.catalog import DEAD_LETTERS, EVENT_TYPES, topics
 ROOT = Path(__file__).parents[2]
 _ARROW = re.compile(r"^ {4}([\w.-]+) --> ([\w.-]+)$", re.MULTILINE)
 _SAID_IN_WORDS = {DEAD_LETTERS}
-_OUTSIDE = {"S3 store", "cli"}
+_OUTSIDE = {"S3 store", "Prefect", "cli"}
 
 
 def drawn_arrows() -> set[tuple[str, str]]:

@@ -22,7 +22,8 @@ from schemas.catalog import topics
 
 SUBSCRIPTION = "demo"
 SUBSCRIBED = ["lab.dataset.updated.v1", "lab.run.completed.v1"]
-_READ = [spec.name for spec in topics() if spec.name not in ("lab.s3-notifications", "lab.dead-letters")]
+_FOREIGN = ("lab.s3-notifications", "lab.prefect-events", "lab.dead-letters")
+_READ = [spec.name for spec in topics() if spec.name not in _FOREIGN]
 
 
 class Act(NamedTuple):

@@ -16,6 +16,7 @@ from datalab.local.probes import http_json, http_ok
 from datalab.worker.settings import WORKER_TYPE
 
 POOLS = ("etl-pool", "mlops-pool")
+BROKER = "datalab.prefect_kafka"
 _LAKE = (
     "pyspark.sql.connect.session",
     "pyspark.sql.functions",
@@ -73,6 +74,8 @@ class PrefectServer(Part):
                 "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.layout.home / "prefect" / "ui"),
                 "PREFECT_UI_API_URL": lab.env["PREFECT_API_URL"],
                 "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+                # Where the lab has a broker, each event of the server goes there too; it waits for no broker.
+                **({"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": BROKER} if "KAFKA_BOOTSTRAP_SERVERS" in lab.env else {}),
             },
         )
 

@@ -87,8 +87,7 @@ async def test_a_state_that_was_stored_but_not_published_goes_out_after_the_cras
 ) -> None:
     """The run is nobody's trigger: somebody started it by hand, and it is told of all the same."""
     deployment = await prefect.deploy(f"{dataset}/load")
-    body = {"parameters": {"source_path": "x"}}
-    run_id = (await prefect.call("POST", f"/deployments/{deployment}/create_flow_run", body))["id"]
+    run_id = await prefect.start(deployment)
     await prefect.set_state(run_id, "RUNNING")
     async with bridges.running(file_rule(dataset)):
         first = await eventually(lambda: told_of(kafka_bootstrap, run_id), until=lambda e: len(e) == 2)

@@ -1,0 +1,46 @@
+"""What Prefect's server calls for each message. It never waits for Kafka: an event is handed to the forwarder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary
+
+from prefect.server.utilities.messaging.memory import Publisher as MemoryPublisher
+
+from datalab.bus.publisher import Publisher as KafkaPublisher
+from datalab.prefect_kafka.forwarder import Forwarder
+from datalab.runtime.settings import LabSettings
+from schemas.codec import EncodedRecord
+
+# Prefect's own topics are `events`, `actions`, `logs` and those of its workers' channels.
+_EVENTS = "events"
+_forwarders: WeakKeyDictionary[asyncio.AbstractEventLoop, Forwarder] = WeakKeyDictionary()
+
+
+class Publisher(MemoryPublisher):
+    """Delivers within the server, and forwards what is an event."""
+
+    async def publish_data(self, data: bytes, attributes: Mapping[str, str]) -> None:
+        """`data` is the event's JSON, `attributes` its id and name."""
+        await super().publish_data(data, attributes)
+        if self.topic.name == _EVENTS:
+            _forwarder().offer(as_record(data, attributes))
+
+
+def as_record(data: bytes, attributes: Mapping[str, str]) -> EncodedRecord:
+    """The event as it stands on the topic: its JSON as Prefect wrote it, keyed by its resource, so that what happens
+    to one run stays in order; id and name as headers."""
+    key = json.loads(data).get("resource", {}).get("prefect.resource.id")
+    headers = [(f"prefect_{name}", value.encode()) for name, value in attributes.items()]
+    return EncodedRecord(key.encode() if key else None, data, [*headers, ("content-type", b"application/json")])
+
+
+def _forwarder() -> Forwarder:
+    """The one of this event loop: Prefect makes a publisher for each message."""
+    loop = asyncio.get_running_loop()
+    if loop not in _forwarders:
+        address = LabSettings().kafka_bootstrap_servers
+        _forwarders[loop] = Forwarder(KafkaPublisher(address, "prefect-server", connect_later=True))
+    return _forwarders[loop]
