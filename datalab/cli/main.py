@@ -22,6 +22,7 @@ _COMMANDS = (
     "tokens",
     "subscriptions",
     "deliveries",
+    "backup",
     "alerts",
     "thresholds",
 )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 
 from flows.upkeep.backup_store import BackupStore, stamp_of
-from flows.upkeep.contents import content_of
+from flows.upkeep.contents import content_of, shape_of
 from flows.upkeep.copying import copy_file, disk_trouble_told, require_room, write_whole
 from flows.upkeep.errors import BackupError
 from flows.upkeep.inventory import LakeTable
@@ -46,8 +47,9 @@ def back_up(
         snapshot = pin(table.path)
         _require_room_for(snapshot, store.root, scratch, what)
         made = copy_snapshot(table, snapshot, store, now=now, run_id=run_id)
+        started = monotonic()
         manifest = verify(made, scratch)
-        write_whole(made / VERIFIED, _mark(made, now).model_dump_json(indent=2))
+        write_whole(made / VERIFIED, _mark(made, now, monotonic() - started).model_dump_json(indent=2))
         expired = store.keep_newest(table.full_name, keep, made)
     return Backup(made, manifest, tuple(leftovers), tuple(expired))
 
@@ -68,6 +70,7 @@ def copy_snapshot(
         files=tuple(files),
         # Read from the table, not from the copy: a copy that lacks something must not vouch for itself.
         content=content_of(snapshot.root, snapshot.version),
+        shape=shape_of(snapshot.root, snapshot.version),
     )
     write_whole(partial / MANIFEST, manifest.model_dump_json(indent=1))
     return partial.rename(store.of(table.full_name) / stamp_of(now))
@@ -85,9 +88,9 @@ def verify(backup: Path, scratch: Path) -> Manifest:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _mark(backup: Path, now: datetime) -> Verification:
+def _mark(backup: Path, now: datetime, restore_s: float) -> Verification:
     digest = sha256((backup / MANIFEST).read_bytes()).hexdigest()
-    return Verification(verified_at=now, manifest_sha256=digest)
+    return Verification(verified_at=now, manifest_sha256=digest, restore_s=round(restore_s, 3))
 
 
 def _require_room_for(snapshot: Snapshot, store: Path, scratch: Path, what: str) -> None:

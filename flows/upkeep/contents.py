@@ -40,6 +40,29 @@ class Content(BaseModel):
         return "values changed places between rows" if self.row_sum != other.row_sum else None
 
 
+class Shape(BaseModel):
+    """What a reader and a writer must know of a table: its Delta schema as JSON, and the protocol it asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: str
+    reader_version: int
+    writer_version: int
+    features: tuple[str, ...] = ()
+
+    def difference(self, other: Shape) -> str | None:
+        """What differs, in words; None if nothing does."""
+        if self.fields != other.fields:
+            return f"the schema {self.fields} became {other.fields}"
+        if self != other:
+            return f"the protocol ({self._protocol}) became ({other._protocol})"
+        return None
+
+    @property
+    def _protocol(self) -> str:
+        return f"reader {self.reader_version}, writer {self.writer_version}, {list(self.features)}"
+
+
 def content_of(root: Path, version: int) -> Content:
     """Read the whole version, a batch at a time."""
     import numpy as np
@@ -56,6 +79,21 @@ def content_of(root: Path, version: int) -> Content:
             whole = whole * np.uint64(_MIX) ^ hashes
         rows, row_sum = rows + batch.num_rows, row_sum + int(whole.sum(dtype=np.uint64))
     return Content(rows=rows, columns={name: _short(total) for name, total in sums.items()}, row_sum=_short(row_sum))
+
+
+def shape_of(root: Path, version: int) -> Shape:
+    """Schema and protocol of the version."""
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(root), version=version)
+    protocol = table.protocol()
+    features = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
+    return Shape(
+        fields=table.schema().to_json(),
+        reader_version=protocol.min_reader_version,
+        writer_version=protocol.min_writer_version,
+        features=tuple(sorted(map(str, features))),
+    )
 
 
 def _hashes(column: Any) -> Hashes:

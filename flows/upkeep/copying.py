@@ -28,6 +28,13 @@ def copy_file(source: Path, target: Path, relative: str) -> BackedUpFile:
     return BackedUpFile(path=relative, size_bytes=size, sha256=digest.hexdigest())
 
 
+def hash_copied(path: Path) -> tuple[int, str]:
+    """Size and SHA-256 of a file that was copied earlier. Raises OSError."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -24,8 +23,8 @@ from flows.upkeep.backup import back_up, copy_snapshot, verify
 from flows.upkeep.backup_store import BackupStore, stamp_of
 from flows.upkeep.errors import BackupError
 from flows.upkeep.inventory import LakeTable
-from flows.upkeep.manifest import DATA, MANIFEST, read_manifest
-from flows.upkeep.restore import main, restore
+from flows.upkeep.manifest import DATA, MANIFEST
+from flows.upkeep.restore import restore
 from flows.upkeep.snapshots import pin
 
 NOW = datetime(2026, 5, 2, 3, 0, tzinfo=UTC)
@@ -263,31 +262,3 @@ def test_restore_never_overwrites_and_moves_aside_only_when_told(make: Make, tab
     (tmp_path / "empty").mkdir()
     restore(made.path, tmp_path / "empty")
     assert DeltaTable(str(tmp_path / "empty")).version() == 2
-
-
-def test_the_command_lists_restores_and_says_what_is_wrong(
-    make: Make, store: BackupStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DATALAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DATALAB_BACKUP_DIR", str(store.root))
-    monkeypatch.delenv("LAKE_ROOT", raising=False)
-    made = make()
-    assert main(["--list"]) == 0
-    assert capsys.readouterr().out == f"silver/stocks  version 2  4 rows  {made.path}\n"
-    assert main([str(made.path), str(tmp_path / "out")]) == 0
-    assert f"silver/stocks, version 2, 4 rows in {len(made.manifest.files)} files" in capsys.readouterr().out
-    assert DeltaTable(str(tmp_path / "out")).version() == 2
-    assert main([str(made.path), str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err.startswith(f"{tmp_path / 'out'}: there is something already")
-    assert read_manifest(made.path) == made.manifest
-
-
-def test_the_module_runs_as_a_command(make: Make, tmp_path: Path) -> None:
-    made = make()
-    words = [sys.executable, "-m", "flows.upkeep.restore", str(made.path), str(tmp_path / "out")]
-    environment = {**os.environ, "DATALAB_HOME": str(tmp_path / "home")}
-    answer = subprocess.run(
-        words, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False, env=environment
-    )
-    assert (answer.returncode, answer.stderr) == (0, "")
-    assert rows_of(tmp_path / "out") == rows_of(made.path / DATA)
