@@ -25,6 +25,7 @@ _COMMANDS = (
     "backup",
     "alerts",
     "thresholds",
+    "notify",
 )
 
 

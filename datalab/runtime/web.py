@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.exceptions import HTTPException
 
-from datalab.runtime.health import Health
+from datalab.runtime.health import CheckResult, Health
 from datalab.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -71,18 +71,26 @@ def _add_health(app: FastAPI, service: str, health: Health) -> None:
     @app.get("/readyz", tags=["health"], summary="Whether the service can do its work")
     async def readyz(verbose: str | None = None) -> JSONResponse:
         results = await health.results()
-        failed = [result for result in results if not result.passed]
-        body: dict[str, Any] = {"status": "fail" if failed else "pass", "serviceId": service}
-        shown = failed if verbose is None else results
+        states = {result.name: _state(result) for result in results}
+        failed = "fail" in states.values()
+        worst = "fail" if failed else "warn" if "warn" in states.values() else "pass"
+        body: dict[str, Any] = {"status": worst, "serviceId": service}
+        shown = [r for r in results if verbose is not None or states[r.name] != "pass"]
         if shown:
             body["checks"] = {
-                r.name: [{"status": "pass" if r.passed else "fail", "output": r.reason or "ok"}] for r in shown
+                r.name: [{"status": states[r.name], "output": r.reason or r.concern or "ok"}] for r in shown
             }
         return JSONResponse(body, 503 if failed else 200, media_type=HEALTH)
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def _state(result: CheckResult) -> str:
+    if not result.passed:
+        return "fail"
+    return "warn" if result.concern else "pass"
 
 
 def _add_problems(app: FastAPI) -> None:

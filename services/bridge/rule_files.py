@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from datalab.runtime.yaml_lines import RepeatedKeyError, documents, line_of, line_of_fault
 from services.bridge.rules import Rule, RuleBook, RuleSpec
 
 _FORMS = {
@@ -51,35 +51,17 @@ def _book(paths: Sequence[Path]) -> RuleBook:
     return RuleBook(rules.values())
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans only: in YAML 1.1 the key `on` would be read as true."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
 def _read(path: Path) -> list[Rule]:
     try:
-        loader = _Loader(path.read_text("utf-8"))
-        rules = []
-        while loader.check_node():
-            node = loader.get_node()
-            assert node is not None, "check_node said that there is one"
-            _refuse_repeated_keys(path, node)
-            rules.append(_rule(path, node, loader.construct_document(node)))
+        return [_rule(path, node, value) for node, value in documents(path.read_text("utf-8"))]
     except (OSError, UnicodeDecodeError) as error:
         raise RuleFileError(f"{path}: cannot be read: {error}") from error
+    except RepeatedKeyError as error:
+        raise RuleFileError(f"{path}:{error.line}: {error}") from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        line = line_of_fault(error)
+        where = f"{path}:{line}" if line else str(path)
         raise RuleFileError(f"{where}: not YAML: {getattr(error, 'problem', error)}; correct the syntax") from error
-    return rules
 
 
 def _rule(path: Path, node: yaml.Node, value: Any) -> Rule:
@@ -90,7 +72,8 @@ def _rule(path: Path, node: yaml.Node, value: Any) -> Rule:
     except ValidationError as error:
         raise RuleFileError(
             "\n".join(
-                f"{path}:{_line(node, e['loc'])}: {'.'.join(map(str, e['loc']))}: {_advice(e)}" for e in error.errors()
+                f"{path}:{line_of(node, e['loc'])}: {'.'.join(map(str, e['loc']))}: {_advice(e)}"
+                for e in error.errors()
             )
         ) from error
     return Rule.of(spec, f"{path}:{node.start_mark.line + 1}")
@@ -105,31 +88,3 @@ def _advice(error: ErrorDetails) -> str:
     if kind == "missing":
         return "is missing; add it"
     return message.removeprefix("Value error, ")
-
-
-def _line(node: yaml.Node, loc: Sequence[int | str]) -> int:
-    """The line of the field, or of the innermost part of its path that is there."""
-    for step in loc:
-        inner = None
-        if isinstance(node, yaml.MappingNode):
-            inner = next((value for key, value in node.value if key.value == step), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            inner = node.value[step]
-        if inner is None:
-            break
-        node = inner
-    return int(node.start_mark.line) + 1
-
-
-def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
-    """YAML would silently take the last."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated_keys(path, item)
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise RuleFileError(f"{path}:{key.start_mark.line + 1}: {key.value}: stands twice; remove one")
-            seen.add(key.value)
-            _refuse_repeated_keys(path, value)

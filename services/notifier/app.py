@@ -22,16 +22,16 @@ from services.notifier.channels.email import EmailChannel, MailServer
 from services.notifier.channels.slack import SlackChannel
 from services.notifier.channels.teams import TeamsChannel
 from services.notifier.channels.webhook import WebhookChannel
-from services.notifier.config import ConfigError, Environment, NotifyConfig, load_config
+from services.notifier.config import ConfigError
 from services.notifier.delivery import Channel
 from services.notifier.guard import Guard
+from services.notifier.in_force import NotifyInForce
 from services.notifier.intake import Intake, subscribed_topics
 from services.notifier.ledger import Ledger
 from services.notifier.messages import Phrasebook
 from services.notifier.outcomes import Outcomes
 from services.notifier.outgoing import Outgoing
 from services.notifier.records import Records
-from services.notifier.routing import Routing
 from services.notifier.sender import Pace, Sender
 from services.notifier.settings import NotifierSettings, environment
 from services.notifier.subscriptions import Subscriptions
@@ -44,29 +44,27 @@ class Notifier:
     def __init__(
         self,
         settings: NotifierSettings,
-        config: NotifyConfig,
-        environment: Environment,
+        in_force: NotifyInForce,
         sessions: Sessions,
         publisher: Publisher,
         outgoing: Outgoing,
         guard: Guard,
         clock: Clock,
     ) -> None:
-        receivers = config.targets(environment)
         finished = asyncio.Event()
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._in_force = settings, clock, in_force
         self.ledger = Ledger(sessions, lease_s=settings.notifier_lease_s)
         self.records = Records(sessions)
         self.sender = Sender(
             self.ledger,
-            Targets(receivers, sessions, clock),
+            Targets(in_force.targets, sessions, clock),
             _channels(settings, outgoing, clock),
             _pace(settings),
             clock,
             finished,
         )
         self._outcomes = Outcomes(sessions, publisher, finished)
-        intake = Intake(self.ledger, Routing(config.routes, receivers), self.sender.wake)
+        intake = Intake(self.ledger, in_force, self.sender.wake)
         self.consumer = Consumer(
             settings.kafka_bootstrap_servers,
             settings.notifier_group,
@@ -88,7 +86,7 @@ class Notifier:
         parts = (self._subscriptions, self.ledger, self.sender, self._guard, self._clock, overlap)
         app.include_router(subscriptions.router(*parts))
         app.include_router(deliveries.router(self.records, self.ledger, self.sender))
-        app.include_router(alerts.router(self.records))
+        app.include_router(alerts.router(self.records, self._in_force))
         return app
 
     async def check_sending(self) -> str | None:
@@ -108,6 +106,7 @@ class Notifier:
             self.consumer.run(stop),
             self.sender.run(stop),
             self._outcomes.run(stop),
+            self._in_force.watch(stop),
         )
 
 
@@ -115,7 +114,7 @@ async def main(stop: asyncio.Event) -> None:
     """Run the notifier until `stop` is set."""
     settings, clock = NotifierSettings(), SystemClock()
     try:
-        config = load_config(settings.datalab_config_dir / "notify.yaml")
+        in_force = NotifyInForce(settings.datalab_config_dir / "notify.yaml", environment(), clock)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
     guard = Guard(settings.notifier_allowed_hosts)
@@ -127,11 +126,12 @@ async def main(stop: asyncio.Event) -> None:
         )
         outgoing = await stack.enter_async_context(Outgoing(guard, clock))
         sessions = create_sessions(engine)
-        notifier = Notifier(settings, config, environment(), sessions, publisher, outgoing, guard, clock)
+        notifier = Notifier(settings, in_force, sessions, publisher, outgoing, guard, clock)
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("kafka", notifier.consumer.check)
         health.check("sending", notifier.check_sending)
+        health.note("config", in_force.note)
         await notifier.run(health, stop)
 
 

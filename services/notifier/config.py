@@ -1,187 +1,155 @@
-"""`config/notify.yaml`: receivers and routes, checked as a whole; and receivers joined with their variables.
+"""`config/notify.yaml`: receivers, the tree of routes, times and inhibitions, checked as a whole.
 
 It reads configuration. Which alert goes where is decided in `routing.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from schemas.alerts import Severity
+from datalab.runtime.yaml_lines import RepeatedKeyError, documents, line_of, line_of_fault
 from services.notifier.delivery import Target
-from services.notifier.signing import secret_fault
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
-Environment = Mapping[str, str]
+from services.notifier.fields import Name, Names, Strict
+from services.notifier.intervals import TimeInterval
+from services.notifier.matching import Matchers
+from services.notifier.receivers import Environment, Receiver
 
 
 class ConfigError(ValueError):
-    """The file cannot be used. The message names the file, the fields and what is wrong with each."""
+    """The file cannot be used. The message names file, line and field of each fault, a line each."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EmailReceiver(_Strict):
-    """People, by mail through SMTP_HOST."""
-
-    name: Name
-    channel: Literal["email"]
-    to: list[str] = Field(default_factory=list)
-    to_env: Variable | None = None
-
-    @model_validator(mode="after")
-    def _addressed(self) -> Self:
-        if not self.to and self.to_env is None:
-            raise ValueError("needs `to` or `to_env`")
-        return self
-
-    def target(self, environment: Environment) -> Target:
-        """The receiver with its addresses."""
-        listed = self.to or environment.get(self.to_env or "", "").split(",")
-        recipients = tuple(address.strip() for address in listed if address.strip())
-        missing = None if environment.get("SMTP_HOST") else "SMTP_HOST"
-        if not recipients:
-            missing = self.to_env
-        return Target(self.name, self.channel, recipients=recipients, unavailable=_unset(self.name, missing))
-
-
-class _HttpReceiver(_Strict):
-    name: Name
-    url: SecretStr | None = None
-    url_env: Variable | None = None
-
-    @model_validator(mode="after")
-    def _addressed(self) -> Self:
-        if (self.url is None) == (self.url_env is None):
-            raise ValueError("needs either `url` or `url_env`")
-        return self
-
-    def address(self, environment: Environment) -> str:
-        """The URL, empty where its variable is not set."""
-        return self.url.get_secret_value() if self.url else environment.get(self.url_env or "", "").strip()
-
-    def missing(self, environment: Environment) -> str | None:
-        """The variable that is not set, if any."""
-        return None if self.address(environment) else self.url_env
-
-
-class SlackReceiver(_HttpReceiver):
-    """A Slack channel, by incoming webhook."""
-
-    channel: Literal["slack"]
-
-    def target(self, environment: Environment) -> Target:
-        """The receiver with its address."""
-        unavailable = _unset(self.name, self.missing(environment))
-        return Target(self.name, self.channel, self.address(environment), unavailable=unavailable)
-
-
-class TeamsReceiver(_HttpReceiver):
-    """A Teams channel, by Workflows webhook."""
-
-    channel: Literal["teams"]
-
-    def target(self, environment: Environment) -> Target:
-        """The receiver with its address."""
-        unavailable = _unset(self.name, self.missing(environment))
-        return Target(self.name, self.channel, self.address(environment), unavailable=unavailable)
-
-
-class WebhookReceiver(_HttpReceiver):
-    """Any system, by a webhook; signed when `secret_env` is given."""
-
-    channel: Literal["webhook"]
-    secret_env: Variable | None = None
-
-    def target(self, environment: Environment) -> Target:
-        """The receiver with its address and secret."""
-        secret = environment.get(self.secret_env or "", "").strip()
-        missing = self.missing(environment) or (None if secret or not self.secret_env else self.secret_env)
-        unavailable = _unset(self.name, missing)
-        if secret and (fault := secret_fault(secret)):
-            unavailable = f"receiver {self.name} is not configured: {self.secret_env} {fault}"
-        keys = (secret,) if secret else ()
-        return Target(self.name, self.channel, self.address(environment), keys, unavailable=unavailable)
-
-
-Receiver = Annotated[EmailReceiver | SlackReceiver | TeamsReceiver | WebhookReceiver, Field(discriminator="channel")]
-
-
-class Matchers(_Strict):
-    """What an alert must be like. Texts are patterns with `*` and `?`; a list holds if one of it does."""
-
-    severity: list[Severity] = Field(default_factory=list)
-    rule: list[str] = Field(default_factory=list)
-    labels: dict[str, list[str]] = Field(default_factory=dict)
-
-    @field_validator("severity", "rule", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _one_or_many_each(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        return {name: [text] if isinstance(text, str) else text for name, text in value.items()}
-
-
-class Route(_Strict):
-    """Alerts that match go to these receivers."""
+class Route(Strict):
+    """Alerts that match go to these receivers, or to those of the inner route that matches."""
 
     name: Name
     match: Matchers = Matchers()
-    receivers: list[Name] = Field(min_length=1)
+    receivers: Names = Field(default_factory=list)
     goes_on: bool = Field(default=False, alias="continue")
+    mute: Names = Field(default_factory=list)
+    active: Names = Field(default_factory=list)
+    routes: list[Route] = Field(default_factory=list)
 
 
-class NotifyConfig(_Strict):
+class Inhibition(Strict):
+    """While an alert that matches `source` fires, one that matches `target` and has equal labels is not told."""
+
+    name: Name
+    source: Matchers
+    target: Matchers
+    equal: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _narrow(self) -> Self:
+        if self.source.empty or self.target.empty:
+            raise ValueError("needs something to match in `source` and in `target`; an empty one fits every alert")
+        return self
+
+
+class NotifyConfig(Strict):
     """The whole file."""
 
     receivers: list[Receiver]
     routes: list[Route]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        for kind, names in (
-            ("receiver", [r.name for r in self.receivers]),
-            ("route", [r.name for r in self.routes]),
-        ):
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"the {kind} name {', '.join(twice)} is used twice")
-        known = {receiver.name for receiver in self.receivers}
-        for route in self.routes:
-            if unknown := sorted(set(route.receivers) - known):
-                raise ValueError(f"route {route.name} names the unknown receiver {', '.join(unknown)}")
-        return self
+    time_intervals: list[TimeInterval] = Field(default_factory=list)
+    inhibit: list[Inhibition] = Field(default_factory=list)
 
     def targets(self, environment: Environment) -> dict[str, Target]:
         """Every receiver by name, with its addresses or the reason why it has none."""
         return {receiver.name: receiver.target(environment) for receiver in self.receivers}
 
+    def interval(self, name: str) -> TimeInterval:
+        """The interval of that name; `faults` has seen that there is one."""
+        return next(interval for interval in self.time_intervals if interval.name == name)
+
+
+Fault = tuple[tuple[int | str, ...], str]
+
+
+def faults(config: NotifyConfig) -> Iterator[Fault]:
+    """What is wrong between the parts of the file, each with its place."""
+    yield from _repeated(config)
+    known = {receiver.name for receiver in config.receivers}
+    intervals = {interval.name for interval in config.time_intervals}
+    for place, route, inherited in walk(config.routes):
+        if not route.receivers and not inherited:
+            yield place, f"route {route.name} has no receivers, nor has a route around it"
+        for field, names, kind, there in (
+            ("receivers", route.receivers, "receiver", known),
+            ("mute", route.mute, "time interval", intervals),
+            ("active", route.active, "time interval", intervals),
+        ):
+            if unknown := [name for name in names if name not in there]:
+                said = ", ".join(sorted(there)) or "none"
+                yield (*place, field), f"route {route.name} names the unknown {kind} {unknown[0]}; there are: {said}"
+
+
+def walk(
+    routes: list[Route], place: tuple[int | str, ...] = (), inherited: bool = False
+) -> Iterator[tuple[tuple[int | str, ...], Route, bool]]:
+    """Every route of the tree with its place in the file and whether a route around it has receivers."""
+    for number, route in enumerate(routes):
+        here = (*place, "routes", number)
+        yield here, route, inherited
+        yield from walk(route.routes, here, inherited or bool(route.receivers))
+
 
 def load_config(path: Path) -> NotifyConfig:
     """The checked file; raises ConfigError."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        return NotifyConfig.model_validate(content)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        found = documents(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except RepeatedKeyError as error:
+        raise ConfigError(f"{path}:{error.line}: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+        line = line_of_fault(error)
+        where = f"{path}:{line}" if line else str(path)
+        raise ConfigError(f"{where}: is not YAML: {getattr(error, 'problem', error)}; correct the syntax") from error
+    if len(found) != 1:
+        raise ConfigError(f"{path}: must be one YAML document, found {len(found)}")
+    node, content = found[0]
+    try:
+        config = NotifyConfig.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path}: {faults}") from None
+        told = [(e["loc"], _advice(e)) for e in error.errors()]
+        raise ConfigError(_report(path, node, told)) from None
+    if wrong := list(faults(config)):
+        raise ConfigError(_report(path, node, wrong))
+    return config
 
 
-def _unset(name: str, variable: str | None) -> str | None:
-    return f"receiver {name} is not configured: set {variable}" if variable else None
+def _report(path: Path, node: yaml.Node, wrong: list[Fault]) -> str:
+    return "\n".join(f"{path}:{line_of(node, loc)}: {'.'.join(map(str, loc)) or 'file'}: {why}" for loc, why in wrong)
+
+
+def _advice(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "there is no such field; remove it or correct its name"
+        case "missing":
+            return "is missing; add it"
+        case "string_pattern_mismatch":
+            return "use lower-case letters, digits, dots and dashes; for a variable capitals, digits and underscores"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _repeated(config: NotifyConfig) -> Iterator[Fault]:
+    named: list[tuple[str, list[tuple[tuple[int | str, ...], str]]]] = [
+        ("receiver", [(("receivers", n), r.name) for n, r in enumerate(config.receivers)]),
+        ("route", [(place, route.name) for place, route, _ in walk(config.routes)]),
+        ("time interval", [(("time_intervals", n), i.name) for n, i in enumerate(config.time_intervals)]),
+        ("inhibition", [(("inhibit", n), i.name) for n, i in enumerate(config.inhibit)]),
+    ]
+    for kind, entries in named:
+        seen: set[str] = set()
+        for place, name in entries:
+            if name in seen:
+                yield (*place, "name"), f"the {kind} name {name} is used twice; choose another"
+            seen.add(name)

@@ -13,8 +13,9 @@ from datalab.runtime.logs import get_logger
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.catalog import EVENT_TYPES, parse_data
 from schemas.envelope import Event
+from services.notifier.in_force import NotifyInForce
 from services.notifier.ledger import Ledger
-from services.notifier.routing import Alert, Routing
+from services.notifier.routing import Alert
 
 log = get_logger(__name__)
 
@@ -27,8 +28,8 @@ def subscribed_topics() -> list[str]:
 class Intake:
     """Handles each event at least once; a repeat stores nothing new, since delivery ids are deterministic."""
 
-    def __init__(self, ledger: Ledger, routing: Routing, wake: Callable[[], None]) -> None:
-        self._ledger, self._routing, self._wake = ledger, routing, wake
+    def __init__(self, ledger: Ledger, in_force: NotifyInForce, wake: Callable[[], None]) -> None:
+        self._ledger, self._in_force, self._wake = ledger, in_force, wake
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Store what the event is due; raises PermanentError for an alert that cannot be read."""
@@ -44,7 +45,7 @@ class Intake:
         return {ref for _, _, ref in readable}
 
     async def _store(self, received: Sequence[tuple[Event, Alert | None, RecordRef]]) -> None:
-        stored = await self._ledger.store([(event, alert) for event, alert, _ in received], self._routing)
+        stored = await self._ledger.store([(event, alert) for event, alert, _ in received], self._in_force.routing)
         if stored:
             self._wake()
         for event, alert, ref in received:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import DeliveryRow, SubscriptionRow
 from schemas.envelope import Event
+from services.notifier.circumstances import circumstances
 from services.notifier.claims import CLAIM, claim_parameters, claimed
 from services.notifier.delivery import Delivery
 from services.notifier.recording import RECORD, record_parameters
@@ -41,11 +42,11 @@ class Ledger:
         new, by the id of their event. The subscriptions are those of this moment."""
         async with self._sessions.begin() as session:
             wishes = _Wishes(await _subscribed(session))
-            due = [
-                Due(event, alert, routing.plan(event, alert, wishes.of_type(event.type))) for event, alert in received
-            ]
+            due = []
             for event, alert in received:
-                if alert is not None:
+                around = await circumstances(session, alert, routing.config) if alert is not None else None
+                due.append(Due(event, alert, routing.plan(event, alert, wishes.of_type(event.type), around)))
+                if alert is not None:  # before the next is planned, which this one may inhibit
                     await session.execute(alert_upsert(event, alert))
             return await _insert(session, due)
 

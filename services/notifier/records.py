@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import AlertRow, AttemptRow, DeliveryRow
+from services.notifier.circumstances import circumstances
+from services.notifier.config import NotifyConfig
+from services.notifier.routing import Circumstances
 
 STATUSES = ("delivered", "pending", "suppressed", "dead")
 FILTERS = ("event_id", "status", "channel", "fingerprint", "correlation_id", "subscription_id", "target")
@@ -50,6 +54,17 @@ class Records:
         async with self._sessions() as session:
             return (await session.scalars(statement.limit(limit))).all()
 
+    async def alert(self, key: str) -> AlertRow | None:
+        """The alert of that episode, or the newest episode of that fingerprint."""
+        async with self._sessions() as session:
+            return await _alert(session, key)
+
+    async def judged(self, key: str, config: NotifyConfig) -> tuple[AlertRow, Circumstances] | None:
+        """The alert of that episode or fingerprint with what a decision about it depends on."""
+        async with self._sessions() as session:
+            row = await _alert(session, key)
+            return None if row is None else (row, await circumstances(session, row, config))
+
     async def tallies(self, event_ids: Sequence[str]) -> dict[str, dict[str, int]]:
         """Deliveries by status for each of these events."""
         statement = (
@@ -85,3 +100,11 @@ class Records:
         async with self._sessions() as session:
             seconds = await session.scalar(statement)
         return None if seconds is None else float(seconds)
+
+
+async def _alert(session: AsyncSession, key: str) -> AlertRow | None:
+    by_key = or_(AlertRow.episode == key, AlertRow.fingerprint == key)
+    found: AlertRow | None = await session.scalar(
+        select(AlertRow).where(by_key).order_by(AlertRow.starts_at.desc(), AlertRow.created_at.desc()).limit(1)
+    )
+    return found

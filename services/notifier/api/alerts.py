@@ -8,8 +8,11 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from datalab.runtime.web import Problem
 from datalab.store.tables.notifier import AlertRow
 from services.notifier.api.pages import PageSize, PageToken, position_of, token_for
+from services.notifier.explanation import Explanation, explain
+from services.notifier.in_force import NotifyInForce
 from services.notifier.records import STATUSES, Records
 
 
@@ -56,7 +59,7 @@ class LedgerView(Balance):
     channels: dict[str, Balance]
 
 
-def router(records: Records) -> APIRouter:
+def router(records: Records, in_force: NotifyInForce) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1", tags=["alerts"])
 
@@ -76,6 +79,13 @@ def router(records: Records) -> APIRouter:
             next_page_token=token_for(last.updated_at, last.episode) if last else None,
         )
 
+    @api.get("/alerts/{key}/explanation", summary="Which routes an alert takes, who is told, who is not, and why")
+    async def explanation(key: str) -> Explanation:
+        found = await records.judged(key, in_force.config)
+        if found is None:
+            raise _unknown(key)
+        return explain(found[0], in_force.routing, found[1])
+
     @api.get("/ledger", summary="Whether the books balance")
     async def ledger() -> LedgerView:
         channels = {channel: Balance(**counts) for channel, counts in (await records.ledger()).items()}
@@ -85,6 +95,10 @@ def router(records: Records) -> APIRouter:
         )
 
     return api
+
+
+def _unknown(key: str) -> Problem:
+    return Problem(404, "Unknown alert", f"no alert has the fingerprint or episode {key!r}; see GET /v1/alerts")
 
 
 def _balanced(balance: Balance) -> bool:

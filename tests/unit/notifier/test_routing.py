@@ -7,41 +7,20 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import AlertFiring
 from schemas.envelope import Event, new_event
 from services.notifier.config import ConfigError, NotifyConfig, load_config
-from services.notifier.routing import Planned, Routing, Wish, receivers_for, wants
+from services.notifier.routing import Circumstances, Planned, Routing, Source, Wish, decide, receivers_for, wants
+from tests.unit.notifier.alerts import ENVIRONMENT, NOW, config, firing
 
 PROJECT = Path(__file__).resolve().parents[3]
-RECEIVERS = [
-    {"name": "mail", "channel": "email", "to": ["a@datalab.example"]},
-    {"name": "chat", "channel": "slack", "url_env": "SLACK_WEBHOOK_URL"},
-    {"name": "hook", "channel": "webhook", "url": "https://hooks.example/x"},
-]
-
-
-def firing(**more: Any) -> AlertFiring:
-    values = {
-        "fingerprint": "f",
-        "episode": "e",
-        "rule": "flow-run-failed",
-        "severity": "error",
-        "summary": "s",
-        "labels": {"team": "data"},
-        "starts_at": "2026-11-24T00:00:00Z",
-        **more,
-    }
-    return AlertFiring(**values)
-
-
-def config(*routes: dict[str, Any]) -> NotifyConfig:
-    return NotifyConfig.model_validate({"receivers": RECEIVERS, "routes": list(routes)})
+AROUND = Circumstances(NOW)
+FILE = "receivers:\n  - name: m\n    channel: email\n    to:\n      - a@b.c\nroutes:\n"
 
 
 def plan(rules: NotifyConfig, environment: dict[str, str], *wishes: Wish) -> tuple[Event, list[Planned]]:
     alert = firing()
     event = new_event(alert, source="t")
-    return event, Routing(rules.routes, rules.targets(environment)).plan(event, alert, wishes)
+    return event, Routing(rules, rules.targets(environment)).plan(event, alert, wishes, AROUND)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +34,9 @@ def plan(rules: NotifyConfig, environment: dict[str, str], *wishes: Wish) -> tup
         ({"labels": {"team": "data"}}, True),
         ({"labels": {"team": ["ops", "d?ta"]}}, True),
         ({"labels": {"absent": "x"}}, False),
+        ({"rule": "!flow-*"}, False),
+        ({"rule": ["!quality-*"], "labels": {"team": "!ops"}}, True),
+        ({"rule": ["flow-*", "!*-failed"]}, False),
         ({"severity": "error", "labels": {"team": "ops"}}, False),
     ],
 )
@@ -70,6 +52,63 @@ def test_the_first_route_decides_unless_it_continues() -> None:
         {"name": "three", "receivers": ["chat"]},
     ]
     assert receivers_for(firing(), config(*routes).routes) == ["mail", "hook"]
+
+
+def test_an_inner_route_decides_and_has_what_the_outer_one_says() -> None:
+    inner = {"name": "stocks", "match": {"labels": {"team": "data"}}, "receivers": ["chat"]}
+    other = {"name": "ops", "match": {"labels": {"team": "ops"}}}
+    rules = config({"name": "all", "receivers": ["mail"], "mute": [], "routes": [other, inner]})
+    assert receivers_for(firing(), rules.routes) == ["chat"]
+    assert receivers_for(firing(labels={"team": "ops"}), rules.routes) == ["mail"]
+    assert receivers_for(firing(labels={}), rules.routes) == ["mail"]
+    steps, leads = decide(firing(), rules.routes)
+    assert [(step.path, step.matched) for step in steps] == [("all", True), ("all/ops", False), ("all/stocks", True)]
+    assert steps[1].reason == "label team is data, which does not fit ops"
+    assert [lead.path for lead in leads] == ["all/stocks"]
+
+
+def test_a_receiver_of_two_routes_is_told_once_and_by_the_one_that_is_not_mute() -> None:
+    always = [{"name": "always", "times": [{"weekdays": "mon-sun"}]}]
+    mute = {"name": "one", "receivers": ["hook"], "mute": ["always"], "continue": True}
+    rules = config(mute, {"name": "two", "receivers": ["hook"]}, time_intervals=always)
+    verdicts = Routing(rules, rules.targets({})).verdicts(firing(), AROUND)
+    assert [(v.receiver, v.route, v.suppressed) for v in verdicts] == [("hook", "two", None)]
+
+
+@pytest.mark.parametrize(
+    ("route", "reason"),
+    [
+        ({"mute": ["noon"]}, "muted: it is 12:00 in America/Sao_Paulo, within noon"),
+        ({"mute": ["night"]}, None),
+        ({"active": ["noon", "night"]}, None),
+        ({"active": ["night"]}, "muted: it is 15:00 in UTC, outside night"),
+    ],
+)
+def test_mute_and_active_times_keep_a_route_silent(route: dict[str, Any], reason: str | None) -> None:
+    intervals = [
+        {"name": "noon", "time_zone": "America/Sao_Paulo", "times": [{"from": "12:00", "to": "13:00"}]},
+        {"name": "night", "times": [{"from": "22:00", "to": "06:00"}]},
+    ]
+    rules = config({"name": "r", "receivers": ["mail"], **route}, time_intervals=intervals)
+    [verdict] = Routing(rules, rules.targets(ENVIRONMENT)).verdicts(firing(), AROUND)
+    assert verdict.suppressed == reason
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (Source("other", "service-down", "critical", {"team": "data"}, "Spark is down"), False),
+        (Source("other", "service-down", "critical", {"team": "ops"}), True),
+        (Source("other", "quality", "critical", {"team": "data"}), True),
+        (Source("f", "service-down", "critical", {"team": "data"}), True),
+    ],
+    ids=["equal label", "another label", "another rule", "itself"],
+)
+def test_a_firing_source_inhibits_its_target(source: Source, told: bool) -> None:
+    rule = {"name": "cause", "source": {"rule": "service-*"}, "target": {"rule": "flow-*"}, "equal": ["team"]}
+    rules = config({"name": "r", "receivers": ["hook"]}, inhibit=[rule])
+    [verdict] = Routing(rules, rules.targets({})).verdicts(firing(), Circumstances(NOW, [source]))
+    assert verdict.suppressed == (None if told else "inhibited by cause: Spark is down (other) is firing")
 
 
 def test_an_alert_without_a_route_is_recorded_with_the_reason() -> None:
@@ -90,24 +129,24 @@ def test_a_receiver_without_its_variable_is_suppressed_with_the_reason() -> None
 
 def test_ids_are_the_same_for_the_same_event_and_differ_between_targets() -> None:
     rules = config({"name": "r", "receivers": ["mail", "chat", "hook"]})
-    routing = Routing(rules.routes, rules.targets({}))
+    routing = Routing(rules, rules.targets({}))
     alert = firing()
     event = new_event(alert, source="t")
     # A subscription may have a receiver's name; it is another target all the same.
     wishes = [Wish("id-1", "hook", ("lab.alert.*",))]
-    first, second = (routing.plan(event, alert, wishes) for _ in range(2))
+    first, second = (routing.plan(event, alert, wishes, AROUND) for _ in range(2))
     assert [p.id for p in first] == [p.id for p in second]
     assert len({p.id for p in first}) == 4
 
 
 def test_nobody_wants_an_event_that_is_no_alert() -> None:
     event = Event(id="1", source="t", type="lab.run.started.v1", time="2026-11-24T00:00:00Z")
-    assert Routing([], {}).plan(event, None, [Wish("1", "w", ("lab.file.*",))]) == []
+    assert Routing(config(), {}).plan(event, None, [Wish("1", "w", ("lab.file.*",))]) == []
 
 
 def test_a_disabled_subscription_is_recorded() -> None:
     event = Event(id="1", source="t", type="lab.run.started.v1", time="2026-11-24T00:00:00Z")
-    planned = Routing([], {}).plan(event, None, [Wish("1", "w", ("lab.run.*",), "subscription w is disabled: x")])
+    planned = Routing(config(), {}).plan(event, None, [Wish("1", "w", ("lab.run.*",), "subscription w is disabled: x")])
     assert [p.suppressed for p in planned] == ["subscription w is disabled: x"]
 
 
@@ -120,16 +159,26 @@ def test_patterns_of_types() -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("routes: []", "receivers: Field required"),
+        ("routes: []", "receivers: is missing; add it"),
         ("receivers: [", "is not YAML"),
         ("receivers: []\nroutes: [{name: r, receivers: [ghost]}]", "route r names the unknown receiver ghost"),
         ("receivers: [{name: m, channel: email}]\nroutes: []", "needs `to` or `to_env`"),
         ("receivers: [{name: m, channel: pager}]\nroutes: []", "receivers.0"),
-        ("receivers: []\nroutes: []\nsilence: []", "silence: Extra inputs are not permitted"),
+        ("receivers: []\nroutes: []\nsilence: []", ":3: silence: there is no such field"),
         (
             "receivers: [{name: m, channel: email, to: [a@b.c]}, {name: m, channel: email, to: [a@b.c]}]\nroutes: []",
             "the receiver name m is used twice",
         ),
+        (FILE + "  - name: r\n    match:\n      severity: urgent\n    receivers: m", ":9: routes.0.match.severity"),
+        (
+            FILE + "  - {name: r, receivers: m, mute: night}",
+            ":7: routes.0.mute: route r names the unknown time",
+        ),
+        (FILE + "  - {name: r}", ":7: routes.0: route r has no receivers"),
+        (FILE + "  - {name: r, receivers: m, name: s}", ":7: name: stands twice"),
+        (FILE + "  - {name: r, receivers: m, routes: [{name: r}]}", "the route name r is used twice"),
+        (FILE + "  []\ninhibit: [{name: i, source: {}, target: {rule: x}}]", "inhibit.0: needs something to match"),
+        ("receivers: []\nroutes: []\n---\nroutes: []", "must be one YAML document, found 2"),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path: Path, content: str, complaint: str) -> None:
