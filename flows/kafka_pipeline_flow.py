@@ -19,6 +19,7 @@ from prefect import flow, get_run_logger, task
 
 from datalab.bus.batch import Batch, TakenRecord
 from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.faults import Fault
 from datalab.bus.inspection import topic_names
 from datalab.bus.loop_thread import LoopThread
 from datalab.bus.publisher import Publisher, RecordRefusedError
@@ -140,7 +141,8 @@ async def _publish(pipeline: Pipeline, outcomes: list[Result | Rejected]) -> tup
                 outcome = Rejected(outcome.origin, f"Kafka refuses the result: {error}")
             else:
                 return None
-        await letters.bury(outcome.origin.ref, pipeline.route.group, outcome.reason, outcome.origin.encoded())
+        fault = Fault(pipeline.route.group, outcome.reason)
+        await letters.bury(outcome.origin.ref, fault, outcome.origin.encoded())
         return outcome
 
     # Each to its end, also when one fails: none may still be on its way while the task is tried again.

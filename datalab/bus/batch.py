@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, Self
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from datalab.bus.membership import leave, new_member
 from datalab.bus.publisher import RecordRef
 from schemas.codec import EncodedRecord
 
 _POLL_MS = 200
-_STOP_S = 5.0
 _ANSWER_S = 10.0  # how long the broker may take to say where the topic ends
 _STUCK_S = 60.0  # how long records may wait at the broker without coming
 
@@ -113,20 +113,12 @@ class Batch(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unt
         return self._consumer
 
     async def _join(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=self._group,
-            enable_auto_commit=False,  # auto-commit would move offsets before the work is done
-            auto_offset_reset="earliest",
-            session_timeout_ms=15_000,
-            heartbeat_interval_ms=3_000,
-            max_poll_interval_ms=3_600_000,  # the work between two calls of `take` may be long
-        )
+        consumer = new_member(self._bootstrap, self._group)
         consumer.subscribe([self._topic], listener=self)
         try:
             await consumer.start()
         except BaseException:
-            await _stop(consumer)
+            await leave(consumer)
             raise
         return consumer
 
@@ -147,18 +139,7 @@ class Batch(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unt
         consumer, self._consumer = self._consumer, None
         self._assigned.clear()
         if consumer is not None:
-            await _stop(consumer)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Leave the group. A broker that is away need not be told: the session ends by itself."""
-    # In a task of its own: without a broker aiokafka's stop may end in the cancellation of a task that it cancelled
-    # itself, which looks like ours, and with its connections still open.
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait([stopping], timeout=_STOP_S)
-    stopping.cancel()
-    await asyncio.gather(stopping, return_exceptions=True)
-    await consumer._client.close()
+            await leave(consumer)
 
 
 async def _is_drained(consumer: AIOKafkaConsumer) -> bool:

@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
 from prometheus_client import Counter, Gauge
 from typing_extensions import TypeVar
 
 from datalab.bus.deadletters import DeadLetters
+from datalab.bus.faults import Fault
+from datalab.bus.membership import Share, Silence, joined, new_member
+from datalab.bus.offsets import Offsets
 from datalab.bus.progress import Progress
 from datalab.bus.publisher import RecordRef
 from datalab.bus.retry import RetryPolicy
@@ -34,12 +36,16 @@ Decoder = Callable[[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], Me
 CONSUMED = Counter("datalab_events_consumed", "Records by outcome", ["group", "topic", "outcome"])
 LAG = Gauge("datalab_consumer_lag", "Records between position and end", ["group", "topic", "partition"])
 
+# Told to stop, it waits so long for a broker that is away; what was done is recognised when it is seen again.
+_LAST_WORD_S = 3.0
+
 
 class Consumer(Generic[Message]):
     """One member of a consumer group. Partitions are handled side by side, records of a partition in order.
 
     Records are the lab's events unless a `decoder` reads them as something else. `prepare` may fail: it spares work,
-    and each event is handled all the same.
+    and each event is handled all the same. Under load the broker is told of progress every `commit_every_s`; what was
+    done since is seen again after a crash.
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing that may differ between groups, all but four by name
@@ -55,10 +61,12 @@ class Consumer(Generic[Message]):
         retry: RetryPolicy | None = None,
         batch: int = 200,
         stall_s: float = 60.0,
+        commit_every_s: float = 0.25,
+        silence_s: float = 30.0,
     ) -> None:
         self._bootstrap, self._group, self._topics, self._batch = bootstrap, group, list(topics), batch
         self._handler, self._dead_letters, self._retry = handler, dead_letters, retry or RetryPolicy()
-        self._progress = Progress(stall_s)
+        self._progress, self._commit_every_s, self._silence_s = Progress(stall_s), commit_every_s, silence_s
         self._decoder, self._prepare = decoder, prepare
 
     async def check(self) -> str | None:
@@ -66,37 +74,36 @@ class Consumer(Generic[Message]):
         return self._progress.stalled()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set. A lost broker is waited for, with back-off."""
+        """Consume until `stop` is set. A lost broker is waited for, with back-off; so is one that does not answer for
+        `silence_s`, on a new connection each time."""
         attempt = 0
         while not stop.is_set():
+            consumer = new_member(self._bootstrap, self._group)
+            offsets = Offsets(consumer, self._group, self._commit_every_s)
             try:
-                async with _joined(self._consumer(), self._topics, _OnAssignment(self._progress)) as consumer:
+                async with joined(consumer, self._topics, Share(self._progress.joined, offsets.flush)):
                     attempt = 0
-                    await self._consume(consumer, stop)
+                    await self._consume(consumer, offsets, stop)
             except (KafkaError, OSError) as error:
                 attempt += 1
                 self._progress.disconnected(str(error))
                 log.warning("consumer.reconnecting", group=self._group, reason=str(error), attempt=attempt)
                 await _wait(stop, self._retry.delay_s(attempt))
 
-    def _consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=self._group,
-            enable_auto_commit=False,  # auto-commit would move offsets before the effect
-            auto_offset_reset="earliest",
-            session_timeout_ms=15_000,
-            heartbeat_interval_ms=3_000,
-            # A dependency may be away for long while a handler keeps trying; heartbeats go on meanwhile.
-            max_poll_interval_ms=3_600_000,
-        )
-
-    async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+    async def _consume(self, consumer: AIOKafkaConsumer, offsets: Offsets, stop: asyncio.Event) -> None:
+        silence = Silence(consumer)
         while not stop.is_set():
             batches = await consumer.getmany(timeout_ms=250, max_records=self._batch)
-            self._progress.polled(0.0 if batches else _silence_s(consumer))
-            await _side_by_side([self._partition(consumer, tp, rs, stop) for tp, rs in batches.items()])
+            silent_s = silence.after_poll(found=bool(batches))
+            self._progress.polled(silent_s)
+            if silent_s > self._silence_s:
+                raise ConnectionError(f"the broker has not answered for {silent_s:.0f} s")
+            if not batches:
+                await offsets.flush()
+            await _side_by_side([self._partition(offsets, tp, records, stop) for tp, records in batches.items()])
             await self._measure_lag(consumer)
+        async with asyncio.timeout(_LAST_WORD_S):
+            await offsets.flush()
 
     async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
         for tp in consumer.assignment():
@@ -108,22 +115,17 @@ class Consumer(Generic[Message]):
                     LAG.labels(self._group, tp.topic, tp.partition).set(max(0, end - await consumer.position(tp)))
 
     async def _partition(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: Sequence[Any], stop: asyncio.Event
+        self, offsets: Offsets, tp: TopicPartition, records: Sequence[Any], stop: asyncio.Event
     ) -> None:
         prepared = await self._prepared(records)
-        done = None
+        following = None
         for record in records:
             # A batch may hold minutes of work: told to stop, it leaves the rest to the next start.
-            if record.offset not in prepared and (stop.is_set() or not await self._one(record, stop)):
+            if record.offset not in prepared and (stop.is_set() or not await self._one(offsets, tp, record, stop)):
                 break
-            done = record.offset + 1
-        if done is None:
-            return
-        try:
-            await consumer.commit({tp: done})
-        except (CommitFailedError, IllegalStateError) as error:
-            # The partition went to another member; it will see these records again, and recognise them.
-            log.info("commit.lost", group=self._group, partition=f"{tp.topic}[{tp.partition}]", reason=str(error))
+            following = record.offset + 1
+        if following is not None:
+            await offsets.done(tp, following)
 
     async def _prepared(self, records: Sequence[Any]) -> set[int]:
         """The offsets of the records that need no handling any more."""
@@ -145,20 +147,24 @@ class Consumer(Generic[Message]):
         CONSUMED.labels(self._group, at.topic, "handled").inc(len(done))
         return {ref.offset for ref in done}
 
-    async def _one(self, record: Any, stop: asyncio.Event) -> bool:
+    async def _one(self, offsets: Offsets, tp: TopicPartition, record: Any, stop: asyncio.Event) -> bool:
         """Handle one record to its end; False if `stop` came first and it must be seen again."""
         ref = RecordRef(record.topic, record.partition, record.offset)
-        attempt = 0
+        attempt, failures = 0, 0
         with self._progress.handling(ref):
             while True:
                 attempt += 1
                 try:
                     await self._handler(self._decoded(record), ref)
                 except CodecError as error:
-                    return await self._bury(record, ref, str(error), stop)
+                    return await self._bury(record, ref, Fault.of(error, self._group, 1, "decode"), stop)
                 except Exception as error:
-                    if self._retry.gives_up(error, attempt):
-                        return await self._bury(record, ref, f"{type(error).__name__}: {error}", stop)
+                    # An outage is no failure of the event, and does not count.
+                    if not self._retry.waits_for(error):
+                        failures = (failures or await offsets.failures(tp, record.offset)) + 1
+                        if self._retry.gives_up(error, failures):
+                            return await self._bury(record, ref, Fault.of(error, self._group, failures), stop)
+                        await offsets.failed(tp, record.offset, failures)
                     log.warning("event.retry", at=str(ref), attempt=attempt, reason=_reason(error))
                     if await _wait(stop, self._retry.delay_s(attempt)):
                         return False
@@ -173,58 +179,22 @@ class Consumer(Generic[Message]):
         stored_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         return decode(record.key, record.value, record.headers, stored_at)
 
-    async def _bury(self, record: Any, ref: RecordRef, reason: str, stop: asyncio.Event) -> bool:
+    async def _bury(self, record: Any, ref: RecordRef, fault: Fault, stop: asyncio.Event) -> bool:
         """Move the record to the dead letters; tried until it is stored, since the offset moves next."""
         original = EncodedRecord(record.key, record.value or b"", list(record.headers))
         attempt = 0
         while True:
             attempt += 1
             try:
-                await self._dead_letters.bury(ref, self._group, reason, original)
+                await self._dead_letters.bury(ref, fault, original)
             except (KafkaError, OSError) as error:
                 log.warning("deadletter.retry", at=str(ref), attempt=attempt, reason=str(error))
                 if await _wait(stop, self._retry.delay_s(attempt)):
                     return False
             else:
-                log.error("event.dead", at=str(ref), group=self._group, reason=reason)
+                log.error("event.dead", at=str(ref), group=self._group, reason=fault.reason, attempts=fault.attempts)
                 CONSUMED.labels(self._group, ref.topic, "dead").inc()
                 return True
-
-
-class _OnAssignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Tells the progress that the group has given this member its share, which may be nothing."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        """Nothing to do: what is handled meanwhile is seen again by the next owner, who recognises it."""
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        """The member is part of the group."""
-        self._progress.joined()
-
-
-@contextlib.asynccontextmanager
-async def _joined(
-    consumer: AIOKafkaConsumer, topics: list[str], listener: ConsumerRebalanceListener
-) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer.subscribe(topics, listener=listener)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-def _silence_s(consumer: AIOKafkaConsumer) -> float:
-    """Seconds since the broker last answered about any partition of ours; 0 while that cannot be known."""
-    try:
-        answers = [consumer.last_poll_timestamp(tp) for tp in consumer.assignment()]
-    except AssertionError:  # a rebalance took the partition away in between
-        return 0.0
-    known = [answer for answer in answers if answer is not None]
-    return max(0.0, time.time() - max(known) / 1000) if known else 0.0
 
 
 async def _side_by_side(works: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 
 class PermanentError(Exception):
-    """Handling can never succeed. The message is the reason that goes to the dead letters."""
+    """Handling can never succeed. The message is the reason that goes to the dead letters, with `subjects`, whose
+    fault it is (such as rules), and `cause`, the class of the error behind it."""
+
+    def __init__(self, reason: str, *, subjects: tuple[str, ...] = (), cause: str = "") -> None:
+        super().__init__(reason)
+        self.subjects, self.cause = subjects, cause
 
 
 def dependency_is_down(error: Exception) -> bool:
@@ -30,6 +35,10 @@ class RetryPolicy:
         """Seconds to wait after this failed attempt (1, 2, …)."""
         full = min(self.longest_s, self.first_s * 2.0 ** min(attempt - 1, 16))
         return full * random.uniform(0.7, 1.0)  # noqa: S311 - jitter, not cryptography
+
+    def waits_for(self, error: Exception) -> bool:
+        """Whether it is tried for as long as this error lasts."""
+        return self.is_transient(error) and not isinstance(error, PermanentError)
 
     def gives_up(self, error: Exception, attempt: int) -> bool:
         """Whether this failed attempt was the last."""

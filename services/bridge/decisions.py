@@ -17,7 +17,8 @@ _LONGEST_KEY = 1000
 
 @dataclass(frozen=True)
 class Decision:
-    """`matched` starts a run with these parameters; `failed` means the rule should have and cannot."""
+    """`matched` starts a run with these parameters; `failed` means the rule should have and cannot, for an error of
+    this class."""
 
     rule: Rule
     outcome: Outcome
@@ -25,6 +26,7 @@ class Decision:
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    error_class: str = ""
 
     @property
     def concerns(self) -> bool:
@@ -48,13 +50,13 @@ def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:
     try:
         verdict = rule.condition.judge(facts or Facts(event))
     except ConditionFailedError as error:
-        return Decision(rule, "failed", f"where: {error}")
+        return Decision(rule, "failed", f"where: {error}", error_class=type(error).__name__)
     if not verdict.holds:
         return Decision(rule, "condition", verdict.reason)
     try:
         return Decision(rule, "matched", "", rule.parameters.render(event), _tags(rule, event), _options(rule, event))
     except TemplateFailedError as error:
-        return Decision(rule, "failed", f"run: {error}")
+        return Decision(rule, "failed", f"run: {error}", error_class=type(error).__name__)
 
 
 def _started_by(rule: Rule, event: Event) -> bool:

@@ -97,7 +97,7 @@ class TriggerHandler:
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Start the run of each rule that the event matches."""
-        reasons = []
+        reasons, failed = [], []
         for decision in decide_all(self._rules.book, event):
             if not decision.concerns:
                 continue
@@ -105,8 +105,10 @@ class TriggerHandler:
                 await self._fire(decision, event, ref)
             except PermanentError as error:
                 reasons.append(f"rule {decision.rule.name}: {error}")
-        if reasons:
-            raise PermanentError("; ".join(reasons))
+                failed.append(error)
+        if failed:
+            subjects = tuple(rule for error in failed for rule in error.subjects)
+            raise PermanentError("; ".join(reasons), subjects=subjects, cause=failed[0].cause)
 
     async def _fire(self, decision: Decision, event: Event, ref: RecordRef) -> None:
         rule = decision.rule.name
@@ -118,7 +120,7 @@ class TriggerHandler:
             log.info("trigger.duplicate", rule=rule, event_id=event.id, run_id=row.flow_run_id)
             return
         if decision.outcome == "failed":
-            raise await self._dead(row, decision.reason)
+            raise await self._dead(row, decision.reason, decision.error_class)
         run_id = await self._create(row)
         if await self._ledger.created(row.id, run_id):
             self._tell_created(row, run_id, event.time)
@@ -140,19 +142,20 @@ class TriggerHandler:
         try:
             run_id = await self._runs.create(row.deployment, wanted_run(row))
         except (PrefectRefusedError, ParametersRefusedError) as error:
-            raise await self._dead(row, str(error)) from error
+            raise await self._dead(row, str(error), type(error).__name__) from error
         except DeploymentMissingError as error:
             since = self._missing_since.setdefault(error.name, self._clock.monotonic())
             if self._clock.monotonic() - since < self._patience_s:
                 raise
-            raise await self._dead(row, f"{error} (waited {self._patience_s:g} s)") from error
+            waited = f"{error} (waited {self._patience_s:g} s)"
+            raise await self._dead(row, waited, type(error).__name__) from error
         self._missing_since.pop(row.deployment, None)
         return run_id
 
-    async def _dead(self, row: TriggerRow, reason: str) -> PermanentError:
+    async def _dead(self, row: TriggerRow, reason: str, cause: str) -> PermanentError:
         if await self._ledger.dead(row.id, reason):
             metrics.DEAD.labels(row.rule).inc()
-        return PermanentError(reason)
+        return PermanentError(reason, subjects=(row.rule,), cause=cause)
 
 
 def wanted_run(row: TriggerRow) -> Wanted:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pydantic import ValidationError
 
 from datalab.bus.deadletters import DeadLetters
+from datalab.bus.faults import Fault
 from datalab.bus.publisher import RecordRef
 from datalab.bus.retry import RetryPolicy
 from datalab.runtime.logs import get_logger
@@ -71,7 +72,7 @@ class Intake:
         while True:
             attempt += 1
             try:
-                await self._dead_letters.bury(ref, self._group, reason, record)
+                await self._dead_letters.bury(ref, Fault(self._group, reason), record)
             except Exception as error:  # whatever the broker's client raises, the record must not be lost
                 log.warning("deadletter.retry", at=str(ref), attempt=attempt, reason=_one_line(error))
                 await asyncio.sleep(self._retry.delay_s(attempt))

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.faults import Fault
 from datalab.bus.publisher import Publisher, RecordRef
 from datalab.bus.reader import read_events
 from datalab.cli import dlq, rules
@@ -42,9 +43,8 @@ def datalab(*arguments: str) -> Result:
 
 async def bury(bootstrap: str, event: Event, group: str) -> None:
     async with Publisher(bootstrap, "test") as publisher:
-        await KafkaDeadLetters(publisher).bury(
-            RecordRef("lab.files", 0, 3), group, "it is the test's fault", encode(event)
-        )
+        fault = Fault(group, "it is the test's fault")
+        await KafkaDeadLetters(publisher).bury(RecordRef("lab.files", 0, 3), fault, encode(event))
 
 
 async def copies(bootstrap: str, event: Event) -> int:

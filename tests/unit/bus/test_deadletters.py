@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from datalab.bus.deadletters import KafkaDeadLetters
+from datalab.bus.faults import Fault
 from datalab.bus.publisher import Publisher, RecordRef
 from schemas.codec import EncodedRecord
 
@@ -21,6 +22,6 @@ async def test_a_reason_that_is_no_text_is_written_all_the_same() -> None:
     written = Written()
     letters = KafkaDeadLetters(cast(Publisher, written))
 
-    await letters.bury(RecordRef("lab.files", 0, 7), "bridge", "no \ud800 here", EncodedRecord(b"k", b"v", []))
+    await letters.bury(RecordRef("lab.files", 0, 7), Fault("bridge", "no \ud800 here"), EncodedRecord(b"k", b"v", []))
 
     assert dict(written.records[0].headers)["dlq_reason"] == rb"no \ud800 here"
