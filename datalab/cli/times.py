@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def since(text: str, now: datetime) -> datetime | None:
-    """The time that `--from` names; None for the beginning. Raises ValueError."""
+def since(text: str, now: datetime, option: str = "--from") -> datetime | None:
+    """The time that the option names; None for the beginning. Raises ValueError."""
     if text == "beginning":
         return None
     if text == "now":
@@ -19,4 +19,4 @@ def since(text: str, now: datetime) -> datetime | None:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError as error:
-        raise ValueError(f"--from: {text!r} is neither now, beginning, a span such as 10m, nor a time") from error
+        raise ValueError(f"{option}: {text!r} is neither now, beginning, a span such as 10m, nor a time") from error

@@ -30,7 +30,7 @@ FOREIGN = {
     "lab.prefect-events": ("prefect-event", "An event of Prefect's server, in its own JSON"),
     "lab.dead-letters": (
         "dead-letter",
-        "The original record as it was; `dlq_*` headers say where it was and why it is here",
+        "The original record as it was; `dlq_*` and `__connect.errors.*` headers say where it was and why it is here",
     ),
 }
 

@@ -22,6 +22,7 @@ from datalab.runtime.web import create_app
 from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.bridge.api import bridge_router
 from services.bridge.consuming import Consuming, Subscribe
+from services.bridge.dead_letters_api import dead_letters_router
 from services.bridge.deployments import DeploymentMissingError, Deployments
 from services.bridge.ledger import Ledger
 from services.bridge.prefect_history import PrefectHistory
@@ -63,7 +64,8 @@ async def build(
         # The address is ours to know: proxies of the environment have no part in it.
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
         http = PrefectHttp(client, settings.prefect_api_url)
-        deployments, ledger = Deployments(http, clock), Ledger(create_sessions(engine))
+        sessions = create_sessions(engine)
+        deployments, ledger = Deployments(http, clock), Ledger(sessions)
         runs = RunCreator(http, deployments)
         handler = TriggerHandler(rules, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
         relay = Relay(PrefectHistory(http), Outbox(engine, publisher), clock, poll_s=settings.bridge_relay_poll_s)
@@ -80,6 +82,8 @@ async def build(
             "bridge", health, needs=POSTGRES, description="Events start flow runs, exactly one each; runs report back."
         )
         app.include_router(bridge_router(rules, ledger, settings.prefect_pages))
+        letters = dead_letters_router(settings.kafka_bootstrap_servers, publisher, sessions)
+        app.include_router(letters)
         yield Bridge(app, consuming, relay)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,7 +18,7 @@ from datalab.bus.faults import Fault
 from datalab.bus.publisher import Publisher, RecordRef
 from datalab.bus.reader import read_events
 from datalab.cli import dlq, rules
-from schemas.codec import encode
+from schemas.codec import EncodedRecord, encode
 from schemas.envelope import Event
 from tests.integration.bridge.conftest import file_arrived
 
@@ -41,9 +43,9 @@ def datalab(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
-async def bury(bootstrap: str, event: Event, group: str) -> None:
+async def bury(bootstrap: str, event: Event, group: str, **more: Any) -> None:
     async with Publisher(bootstrap, "test") as publisher:
-        fault = Fault(group, "it is the test's fault")
+        fault = Fault(group, "it is the test's fault", **more)
         await KafkaDeadLetters(publisher).bury(RecordRef("lab.files", 0, 3), fault, encode(event))
 
 
@@ -69,6 +71,50 @@ def test_dead_letters_are_listed_shown_and_replayed_once(kafka_bootstrap: str) -
     assert "replayed to lab.files[" in datalab("dlq", "replay", letter["id"]).stdout
     assert "was replayed before" in datalab("dlq", "replay", "--all", "--group", group).stdout
     assert asyncio.run(copies(kafka_bootstrap, event)) == 1
+
+
+@pytest.mark.usefixtures("in_lab")
+def test_dead_letters_are_chosen_and_replayed_no_faster_than_asked(kafka_bootstrap: str) -> None:
+    events, group = [file_arrived("some-files") for _ in range(4)], f"g{uuid.uuid4().hex[:8]}"
+    for event in events[:3]:
+        asyncio.run(bury(kafka_bootstrap, event, group, error_class="PrefectRefusedError", subjects=("mine",)))
+    asyncio.run(bury(kafka_bootstrap, events[3], group, error_class="ValueError"))
+
+    listed = datalab("dlq", "list", "--group", group, "--rule", "mine", "--error", "prefectrefused", "--json")
+    assert [json.loads(line)["event_id"] for line in listed.stdout.splitlines()] == [event.id for event in events[:3]]
+    assert "no such dead letters" in datalab("dlq", "list", "--group", group, "--until", "1h").output
+    assert "--since: 'soon' is neither" in str(datalab("dlq", "list", "--since", "soon").exception)
+
+    before = time.monotonic()
+    replayed = datalab("dlq", "replay", "--group", group, "--rule", "mine", "--since", "1h", "--rate", "4", "--json")
+    assert time.monotonic() - before >= 0.5, "three, four a second, are two waits of a quarter"
+    outcomes = [json.loads(line) for line in replayed.stdout.splitlines()]
+    assert [(one["event_id"], one["outcome"]) for one in outcomes] == [(e.id, "replayed") for e in events[:3]]
+
+    async def marks() -> list[bool]:
+        ours = [found async for _, found in read_events(kafka_bootstrap, ["lab.files"]) if found.id == events[0].id]
+        return ["replayof" in found.extensions for found in ours]
+
+    assert asyncio.run(marks()) == [True]
+    assert asyncio.run(copies(kafka_bootstrap, events[3])) == 0
+    assert "was replayed before to lab.files[" in datalab("dlq", "replay", outcomes[0]["id"], "--dry-run").stdout
+
+
+@pytest.mark.usefixtures("in_lab")
+def test_a_record_that_was_too_large_is_refused_with_the_reason(kafka_bootstrap: str) -> None:
+    event, group = file_arrived("some-files"), f"g{uuid.uuid4().hex[:8]}"
+    key, _, headers = encode(event)
+
+    async def bury_large() -> None:
+        async with Publisher(kafka_bootstrap, "test") as publisher:
+            record = EncodedRecord(key, b"x" * 3_000_000, headers)
+            await KafkaDeadLetters(publisher).bury(RecordRef("lab.files", 0, 3), Fault(group, "too large"), record)
+
+    asyncio.run(bury_large())
+    said = datalab("dlq", "replay", "--event", event.id)
+    assert said.exit_code == 1
+    assert "cannot be replayed: its 3000000 bytes were too large" in said.stdout
+    assert asyncio.run(copies(kafka_bootstrap, event)) == 0
 
 
 @pytest.mark.usefixtures("in_lab")

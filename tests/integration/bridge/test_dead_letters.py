@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import httpx
+
 from datalab.bus.publisher import Publisher
 from datalab.store.engine import create_engine, create_sessions
 from schemas.codec import EncodedRecord
 from schemas.envelope import Event
-from services.bridge.dead_letters import DeadLetter, read_dead_letters, replay
+from services.bridge.dead_letters import DeadLetter, read_dead_letters
 from services.bridge.ledger import Ledger
+from services.bridge.replaying import replay
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
 from tests.support.polling import eventually
 
@@ -85,3 +88,28 @@ async def test_a_dead_letter_is_replayed_once_and_gets_its_run(
     assert (row.flow_run_id, row.reason) == (run["id"], None)
     assert letter.record.headers
     assert not [name for name, _ in letter.record.headers if name.startswith("dlq_")]
+
+
+async def test_the_same_over_rest(bridges: Bridges, publisher: Publisher, dataset: str, kafka_bootstrap: str) -> None:
+    event = file_arrived(dataset)
+    async with bridges.running(file_rule(dataset), bridge_deployment_patience_s=0.0) as bridge:
+        await publisher.publish(event)
+        (letter,) = await eventually(lambda: own_letters(kafka_bootstrap, bridges.group, event))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(bridge.app), base_url="http://bridge") as rest:
+            chosen = {"group": bridges.group, "rule": "files", "error": "DeploymentMissing", "event": event.id}
+            page = (await rest.get("/v1/dead-letters", params={**chosen, "page_size": "1"})).json()
+            assert [found["id"] for found in page["dead_letters"]] == [letter.id]
+            assert page["next_page_token"] is None
+            shown = (await rest.get(f"/v1/dead-letters/{letter.id}")).json()
+            assert (shown["rules"], shown["record"]["headers"]["ce_id"]) == (["files"], event.id)
+            assert (await rest.get("/v1/dead-letters/7-999999")).status_code == 404
+
+            assert (await rest.post("/v1/dead-letters:replay", json={})).status_code == 422
+            slow = await rest.post("/v1/dead-letters:replay", json={"group": bridges.group, "rate": 0.001})
+            assert slow.status_code == 422
+            assert "datalab dlq replay" in slow.json()["detail"]
+            outcomes = [
+                (await rest.post("/v1/dead-letters:replay", json={**chosen, **more})).json()["replays"][0]["outcome"]
+                for more in ({"dry_run": True}, {"ids": [letter.id]}, {"ids": [letter.id]})
+            ]
+    assert outcomes == ["would-replay", "replayed", "before"]
