@@ -22,7 +22,8 @@ async def read_records(
     follow: bool = False,
 ) -> AsyncIterator[Any]:
     """Every record of the topics from `since` (default: the beginning). Ends at the end that was there at the
-    start, or never with `follow`. Order holds within a partition. Raises ConnectionError without a broker."""
+    start, or never with `follow`. Order holds within a partition. Raises ConnectionError without a broker, and when
+    there is nothing to follow."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         try:
@@ -30,6 +31,8 @@ async def read_records(
         except Exception as error:
             raise ConnectionError(f"no Kafka broker answers at {bootstrap}") from error
         partitions = await _partitions(consumer, topics)
+        if follow and not partitions:
+            raise ConnectionError(f"none of these topics is there: {', '.join(topics)}")
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         await _seek(consumer, ends, since)

@@ -29,7 +29,9 @@ from services.bridge.prefect_history import PrefectHistory
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
 from services.bridge.prefect_runs import RunCreator
 from services.bridge.relay import Relay
+from services.bridge.relay_lead import Leadership
 from services.bridge.relay_outbox import Outbox
+from services.bridge.relay_tail import PrefectTail
 from services.bridge.rules import RuleBook
 from services.bridge.rules_in_force import RulesInForce
 from services.bridge.settings import BridgeSettings
@@ -68,7 +70,15 @@ async def build(
         deployments, ledger = Deployments(http, clock), Ledger(sessions)
         runs = RunCreator(http, deployments)
         handler = TriggerHandler(rules, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
-        relay = Relay(PrefectHistory(http), Outbox(engine, publisher), clock, poll_s=settings.bridge_relay_poll_s)
+        relay = Relay(
+            PrefectHistory(http),
+            Outbox(engine, publisher),
+            Leadership(engine),
+            PrefectTail(settings.kafka_bootstrap_servers, clock),
+            clock,
+            poll_s=settings.bridge_relay_poll_s,
+            look_s=settings.bridge_relay_look_s,
+        )
         subscribe = _subscribe(settings, handler, publisher)
         consuming = Consuming(rules, subscribe, poll_s=settings.bridge_rules_poll_s)
 

@@ -14,5 +14,7 @@ EVENT_TO_CREATED = Histogram(
     buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 STATES_PUBLISHED = Counter("bridge_run_states_published", "Run states published on lab.runs", ["type"])
+STATES_REFUSED = Counter("bridge_run_states_refused", "Run states that Kafka refuses for ever, or that are no event")
+GAPS_REPAIRED = Counter("bridge_gaps_repaired", "Run states that only the look at Prefect's REST has found")
 RUNS_VANISHED = Counter("bridge_runs_vanished", "Runs deleted in Prefect before their states could be read")
 RULES_FAULTY = Gauge("bridge_rules_faulty", "1 while the files of rules are faulty and earlier rules stay in force")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from services.bridge.prefect_events import Change, change_of
 from services.bridge.prefect_http import PrefectHttp, PrefectRefusedError
 
 _ACTIVE = ["PENDING", "RUNNING", "CANCELLING", "PAUSED"]
 _PAGE = 200
-_RESOURCE = "prefect.flow-run."
 
 
 class FlowRun(BaseModel):
@@ -42,16 +41,6 @@ class State(BaseModel):
     message: str | None = None
 
 
-class Change(NamedTuple):
-    """A hint that a run came into a state. `at` is the state's own time."""
-
-    run_id: str
-    state_id: str
-    state_type: str
-    state_name: str
-    at: datetime | None = None
-
-
 class PrefectHistory:
     """Reads runs, states and events. Methods raise PrefectAwayError; what is unknown comes back as nothing."""
 
@@ -63,10 +52,10 @@ class PrefectHistory:
     async def events_since(self, since: datetime) -> AsyncIterator[list[Change]]:
         """Pages of run-state events that occurred since then, oldest first. Prefect stores them some 5 s late,
         and those it had not stored yet are lost when it is killed."""
-        query = {"event": {"prefix": [_RESOURCE]}, "occurred": {"since": since.isoformat()}, "order": "ASC"}
+        query = {"event": {"prefix": ["prefect.flow-run."]}, "occurred": {"since": since.isoformat()}, "order": "ASC"}
         page = await self._http.post("/events/filter", {"filter": query, "limit": 50})
         while True:
-            yield [change for event in page["events"] if (change := _change(event))]
+            yield [change for event in page["events"] if (change := change_of(event))]
             if not page.get("next_page"):
                 return
             # Only the token: the address is how the server sees itself, perhaps behind a proxy.
@@ -120,13 +109,3 @@ class PrefectHistory:
             except PrefectRefusedError:
                 return None
         return self._flows[id_]
-
-
-def _change(event: dict[str, object]) -> Change | None:
-    """Prefect gives a state's event the id of the state. Events of the prefix that are no states have no type."""
-    resource = event.get("resource")
-    if not isinstance(resource, dict) or "prefect.state-type" not in resource:
-        return None
-    run_id = str(resource["prefect.resource.id"]).removeprefix(_RESOURCE)
-    at = datetime.fromisoformat(str(event["occurred"]))
-    return Change(run_id, str(event["id"]), resource["prefect.state-type"], resource.get("prefect.state-name", ""), at)

@@ -72,6 +72,8 @@ class RunStateRow(Base):
     state_name: Mapped[str]
     event: Mapped[dict[str, Any]]
     published_at: Mapped[datetime | None]
+    # Why it can never be published, such as a record that is too large; `published_at` then tells since when.
+    refused: Mapped[str | None]
     occurred_at: Mapped[datetime]
 
 

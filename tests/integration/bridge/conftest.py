@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from schemas.envelope import Event, new_event
 from schemas.files import FileArrived
 from services.bridge.app import Bridge, build
 from services.bridge.settings import BridgeSettings
+from tests.support.lab_parts import fresh_database, prefect_server
 
 _SCHEMA = {"type": "object", "properties": {"source_path": {"type": "string"}}, "required": ["source_path"]}
 
@@ -62,6 +63,14 @@ async def prefect(prefect_api_url: str) -> AsyncIterator[PrefectLab]:
         yield PrefectLab(client)
 
 
+@pytest.fixture(scope="module")
+def lonely_api(tmp_path_factory: pytest.TempPathFactory, database_server: str) -> Iterator[str]:
+    """A server that is told of a broker where none is."""
+    database = fresh_database(database_server, migrated=False)
+    with prefect_server(tmp_path_factory.mktemp("lonely"), database, kafka="127.0.0.1:9") as api:
+        yield api
+
+
 @pytest.fixture
 async def publisher(kafka_bootstrap: str) -> AsyncIterator[Publisher]:
     async with Publisher(kafka_bootstrap, "test") as publisher:
@@ -99,8 +108,9 @@ class Bridges:
     def settings(self, rules: Sequence[dict[str, Any]], **more: Any) -> BridgeSettings:
         (self._folder / "rules").mkdir(exist_ok=True)
         (self._folder / "rules" / "rules.yaml").write_text(yaml.safe_dump_all(rules), "utf-8")
-        fields = {"datalab_config_dir": self._folder, "bridge_group": self.group, "bridge_relay_poll_s": 0.2}
-        return BridgeSettings.model_validate({**self._environment, **fields, **more})
+        fields = {"datalab_config_dir": self._folder, "bridge_group": self.group}
+        often = {"bridge_relay_poll_s": 0.2, "bridge_relay_look_s": 2.0}
+        return BridgeSettings.model_validate({**self._environment, **fields, **often, **more})
 
     @asynccontextmanager
     async def running(self, *rules: dict[str, Any], **more: Any) -> AsyncIterator[Bridge]:
