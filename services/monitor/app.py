@@ -31,6 +31,7 @@ from services.monitor.rule_file import RuleFileError, read_rules
 from services.monitor.rules import TOPICS
 from services.monitor.settings import MonitorSettings
 from services.monitor.stream import EventStream, StreamStalledError
+from services.monitor.troubles import is_taken
 
 log = get_logger(__name__)
 
@@ -57,8 +58,8 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
     )
     outbox = Outbox(sessions, publisher, clock, every_s=settings.monitor_publish_every_s)
     effects = Effects(sessions, rules, clock, prefect_ui=settings.prefect_pages, changed=outbox.wake)
-    retry = RetryPolicy(longest_s=5.0, is_transient=database_is_down)
-    intake = Intake(settings.monitor_group, effects.take, KafkaDeadLetters(publisher), retry)
+    retry = RetryPolicy(longest_s=5.0, is_transient=lambda error: database_is_down(error) or is_taken(error))
+    intake = Intake(settings.monitor_group, effects.take, KafkaDeadLetters(publisher), retry, clock)
     overruns = Overruns(sessions, publisher, rules, clock)
     progress = Progress(settings.monitor_stall_s, clock.monotonic)
     stream = EventStream(

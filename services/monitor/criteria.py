@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
     held: bool = False
 
 
-BAD = Verdict(Sign.BAD)
+BAD, GOOD = Verdict(Sign.BAD), Verdict(Sign.GOOD)
 
 
 @dataclass(frozen=True)

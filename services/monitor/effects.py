@@ -1,8 +1,9 @@
-"""The effect of one event, in one transaction: run history, checks, measurements, alerts. Nothing of Kafka here."""
+"""The effects of events, in one transaction: run history, checks, measurements, alerts. Nothing of Kafka here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,16 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
-from schemas.catalog import EVENT_TYPES, parse_data
-from schemas.envelope import Event, EventData
-from schemas.metrics import MetricSampled
+from schemas.catalog import parse_data
 from services.monitor import checks, episodes, measurements, metrics, runs
 from services.monitor.decide import Action
 from services.monitor.judgement import judge
+from services.monitor.limit_store import limits_of
+from services.monitor.reading import Occurrence
 from services.monitor.rules import AlertRule, AlertRules
-from services.monitor.timeliness import check_time
+from services.monitor.troubles import held_events
 
 log = get_logger(__name__)
+Pair = tuple[AlertRule, Occurrence]
 
 
 class Effects:
@@ -31,71 +33,83 @@ class Effects:
         self._sessions, self._rules, self._clock = sessions, rules, clock
         self._prefect_ui, self._changed = prefect_ui, changed
 
-    async def take(self, event: Event) -> None:
-        """Store the event's effect; durable on return, and the same however often it is called.
-
-        Raises pydantic's ValidationError for a payload that does not fit its type, FutureTimeError for a time to come.
-        """
-        if event.type not in EVENT_TYPES:
-            # A newer producer may know more types; no rule can ask for one that we do not know.
-            metrics.EVENTS.labels("unknown").inc()
-            log.info("event.unknown", event_id=event.id, type=event.type)
-            return
-        data = parse_data(event)
+    async def take(self, occurrences: Sequence[Occurrence]) -> None:
+        """Store the effects of all in one transaction; durable on return, and the same however often it is called."""
         now = self._clock.now()
-        check_time(event, data, now)
-        if isinstance(data, MetricSampled):
-            metrics.MEASUREMENTS.labels(await measurements.remember(self._sessions, event, data, now)).inc()
         async with self._sessions.begin() as session:
-            run = await runs.remember(session, event, data, now)
-            await checks.remember(session, event, data)
-            outcomes = [await self._apply(session, rule, event, data, now) for rule in self._rules.matching(event.type)]
-        self._measure(event, run, now)
-        for outcome in outcomes:
-            self._report(event, outcome)
+            ran = await runs.remember(session, occurrences, now)
+            await checks.remember(session, occurrences)
+            measured = await measurements.remember(session, occurrences, now)
+            pairs = [(rule, o) for o in occurrences for rule in self._rules.matching(o.event.type)]
+            outcomes = await self._apply(session, pairs, now)
+        self._measure(occurrences, ran, measured, now)
+        self._report(pairs, outcomes)
 
     async def release(self) -> None:
         """Judge again every event that was held back. It may be called on several instances at once."""
-        async with self._sessions() as session:
-            held = await episodes.held_events(session)
         by_name = {rule.name: rule for rule in self._rules.rules}
-        for name, event in held:
-            if name in by_name:  # the file may have lost the rule since
-                async with self._sessions.begin() as session:
-                    outcome = await self._apply(session, by_name[name], event, parse_data(event), self._clock.now())
-                if outcome.decision.action is not Action.KEEP:
-                    self._report(event, outcome)
+        async with self._sessions.begin() as session:
+            held = await held_events(session)
+            # The file may have lost the rule since.
+            pairs = [(by_name[name], Occurrence(event, parse_data(event))) for name, event in held if name in by_name]
+            outcomes = await self._apply(session, pairs, self._clock.now())
+        self._report(pairs, outcomes)
 
-    async def _apply(
-        self, session: AsyncSession, rule: AlertRule, event: Event, data: EventData, now: datetime
-    ) -> episodes.Outcome:
-        verdict = await judge(session, self._rules, rule, data, now)
-        counts_from = rule.counts_from if event.type in rule.on else None
-        at = getattr(data, counts_from) if counts_from else event.time
-        bearing = episodes.Bearing(event, verdict, at)
-        return await episodes.apply(session, rule, bearing, now=now, prefect_ui=self._prefect_ui)
+    async def _apply(self, session: AsyncSession, pairs: Sequence[Pair], now: datetime) -> Sequence[episodes.Outcome]:
+        if not pairs:
+            return ()
+        limits = await limits_of(session, self._rules)
+        bearings = [
+            episodes.Bearing(rule, o.event, await judge(session, rule, o, limits[rule.name], now), _time(rule, o))
+            for rule, o in pairs
+        ]
+        return await episodes.apply(session, bearings, now=now, prefect_ui=self._prefect_ui)
 
-    def _measure(self, event: Event, run: runs.RunState | None, now: datetime) -> None:
-        metrics.EVENTS.labels(event.type).inc()
-        metrics.EVENT_AGE.observe(max(0.0, (now - event.time).total_seconds()))
-        if run is not None and run.state_type in runs.ENDED and run.duration_s is not None:
-            deployment = metrics.bounded(run.deployment or run.flow)
-            metrics.RUN_DURATION.labels(deployment, run.state_type.lower()).observe(run.duration_s)
+    def _measure(
+        self,
+        occurrences: Sequence[Occurrence],
+        ran: Sequence[runs.RunState],
+        measured: Mapping[str, int],
+        now: datetime,
+    ) -> None:
+        for type_, count in Counter(o.event.type for o in occurrences).items():
+            metrics.EVENTS.labels(type_).inc(count)
+        for event, _ in occurrences:
+            metrics.EVENT_AGE.observe(max(0.0, (now - event.time).total_seconds()))
+        for outcome, count in measured.items():
+            metrics.MEASUREMENTS.labels(outcome).inc(count)
+        for run in ran:
+            if run.state_type in runs.ENDED and run.duration_s is not None:
+                deployment = metrics.bounded(run.deployment or run.flow)
+                metrics.RUN_DURATION.labels(deployment, run.state_type.lower()).observe(run.duration_s)
 
-    def _report(self, event: Event, outcome: episodes.Outcome) -> None:
-        action = outcome.decision.action
-        metrics.DECISIONS.labels(outcome.rule, action).inc()
-        if action is not Action.KEEP:
+    def _report(self, pairs: Sequence[Pair], outcomes: Sequence[episodes.Outcome]) -> None:
+        for (rule, action), count in Counter((o.rule, o.decision.action) for o in outcomes).items():
+            metrics.DECISIONS.labels(rule, action).inc(count)
+        changed = [
+            (occurrence.event, outcome)
+            for (_, occurrence), outcome in zip(pairs, outcomes, strict=True)
+            if outcome.decision.action is not Action.KEEP
+        ]
+        # Most events change nothing, such as each completed run of a flow that is well; they have no line.
+        for event, outcome in changed:
+            log.info(
+                "alert.decided",
+                action=str(outcome.decision.action),
+                reason=outcome.decision.reason,
+                rule=outcome.rule,
+                fingerprint=outcome.fingerprint,
+                episode=outcome.episode,
+                event_id=event.id,
+                type=event.type,
+                correlation_id=event.correlation,
+            )
+        if changed:
             self._changed()
-        # Most events change nothing, such as each completed run of a flow that is well.
-        (log.debug if action is Action.KEEP else log.info)(
-            "alert.decided",
-            action=str(action),
-            reason=outcome.decision.reason,
-            rule=outcome.rule,
-            fingerprint=outcome.fingerprint,
-            episode=outcome.episode,
-            event_id=event.id,
-            type=event.type,
-            correlation_id=event.correlation,
-        )
+
+
+def _time(rule: AlertRule, occurrence: Occurrence) -> datetime:
+    """From when the event counts."""
+    counts_from = rule.counts_from if occurrence.event.type in rule.on else None
+    time: datetime = getattr(occurrence.data, counts_from) if counts_from else occurrence.event.time
+    return time

@@ -1,24 +1,25 @@
-"""Episodes in Postgres: reads what is known, lets `decide` judge, stores the outcome with the alert event to publish.
+"""Episodes in Postgres: `troubles` has what is known, `decide` judges; stores what comes of it with the alert event.
 
 All of it in the caller's transaction. Publishing is `outbox`'s work, after the commit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datalab.store.tables.monitor import ConditionRow, EpisodeRow
+from datalab.store.tables.monitor import EpisodeRow
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id, new_event
 from services.monitor.criteria import Verdict
-from services.monitor.decide import Action, Condition, Decision, decide, is_over, may_be_held
+from services.monitor.decide import Action, Decision, Sign, decide, is_over, may_be_held
 from services.monitor.identity import episode_id, fingerprint, labels_of
 from services.monitor.rules import AlertRule
+from services.monitor.troubles import Trouble, Troubles
 from services.monitor.wording import word
 
 SOURCE = "datalab/monitor"
@@ -36,72 +37,99 @@ class Outcome(NamedTuple):
 class Bearing(NamedTuple):
     """An event as one rule sees it: what it is worth, and from when that counts."""
 
+    rule: AlertRule
     event: Event
     verdict: Verdict
     at: datetime
 
 
-class _Known(NamedTuple):
-    condition: Condition
-    held: Event | None
+class _Case(NamedTuple):
+    """A bearing with the trouble that it is about, and the episode that it would open."""
+
+    bearing: Bearing
+    labels: dict[str, str]
+    fingerprint: str
+    episode: str
 
 
-async def apply(session: AsyncSession, rule: AlertRule, bearing: Bearing, *, now: datetime, prefect_ui: str) -> Outcome:
-    """Let the event have its effect on the rule's alert."""
-    event, verdict, at = bearing
-    labels = labels_of(rule, event)
-    print_ = fingerprint(rule.name, labels)
-    episode = episode_id(print_, event.id)
-    known, held = await _known(session, rule.name, print_)
+async def apply(session: AsyncSession, bearings: Sequence[Bearing], *, now: datetime, prefect_ui: str) -> list[Outcome]:
+    """Let events have their effects on alerts, one after another."""
+    cases = [_case(bearing) for bearing in bearings]
+    troubles = await Troubles.locked(session, {case.fingerprint: case.bearing.rule.name for case in cases})
+    seen = await _seen(session, cases)
+    announcer = _Announcer(session, now, prefect_ui)
+    outcomes = []
+    for case in cases:
+        outcome = await _apply(case, troubles, announcer, seen=case.episode in seen)
+        outcomes.append(outcome)
+        if outcome.decision.action is Action.FIRE:
+            seen.add(case.episode)
+    await troubles.store(session)
+    return outcomes
+
+
+async def _apply(case: _Case, troubles: Troubles, announcer: _Announcer, *, seen: bool) -> Outcome:
+    rule, event, verdict, at = case.bearing
+    known, held = troubles[case.fingerprint]
     if verdict.sign is None:
         if verdict.held and may_be_held(at, known, held.time if held else None):
-            await _store(session, print_, known, event)
-        return Outcome(rule.name, print_, known.open_episode, Decision(Action.KEEP, verdict.reason, known))
-    seen = bool((await session.execute(select(exists().where(EpisodeRow.episode == episode)))).scalar())
-    decision = decide(verdict.sign, event.id, at, known, episode=episode, seen=seen)
+            troubles[case.fingerprint] = Trouble(known, event)
+        return Outcome(rule.name, case.fingerprint, known.open_episode, Decision(Action.KEEP, verdict.reason, known))
+    decision = decide(verdict.sign, event.id, at, known, episode=case.episode, seen=seen)
     over = held is not None and (held.id == event.id or is_over(held.time, verdict.sign, at, decision.after))
-    if over or decision.after != known:
-        await _store(session, print_, decision.after, None if over else held)
+    troubles[case.fingerprint] = Trouble(decision.after, None if over else held)
     if decision.action is Action.FIRE:
-        alert = _firing(rule, event, labels, print_, episode, prefect_ui)
-        session.add(_row(alert, _announcement(alert, "firing", event, now)))
-        await session.flush()
+        await announcer.fire(case)
     elif decision.action is Action.RESOLVE and known.open_episode:
-        await _resolve(session, known.open_episode, event, now)
-    touched = episode if decision.action is Action.FIRE else known.open_episode
-    return Outcome(rule.name, print_, touched, decision)
+        await announcer.resolve(known.open_episode, event)
+    touched = case.episode if decision.action is Action.FIRE else known.open_episode
+    return Outcome(rule.name, case.fingerprint, touched, decision)
 
 
-async def held_events(session: AsyncSession) -> list[tuple[str, Event]]:
-    """Every event that is held back, with the name of its rule."""
-    query = select(ConditionRow.rule, ConditionRow.held_event).where(ConditionRow.held_event.is_not(None))
-    return [(row.rule, Event.model_validate(row.held_event)) for row in await session.execute(query)]
+def _case(bearing: Bearing) -> _Case:
+    labels = labels_of(bearing.rule, bearing.event)
+    print_ = fingerprint(bearing.rule.name, labels)
+    # An id costs as much as all the rest, and nothing that ends a trouble has an episode.
+    episode = "" if bearing.verdict.sign is Sign.GOOD else episode_id(print_, bearing.event.id)
+    return _Case(bearing, labels, print_, episode)
 
 
-async def _known(session: AsyncSession, rule: str, print_: str) -> _Known:
-    await session.execute(
-        insert(ConditionRow)
-        .values(fingerprint=print_, rule=rule)
-        .on_conflict_do_nothing(index_elements=["fingerprint"])
-    )
-    row = (
-        await session.execute(select(ConditionRow).where(ConditionRow.fingerprint == print_).with_for_update())
-    ).scalar_one()
-    open_ = await session.execute(
-        select(EpisodeRow.episode).where(EpisodeRow.fingerprint == print_, EpisodeRow.status == "firing")
-    )
-    condition = Condition(open_.scalar_one_or_none(), row.last_bad_at, row.last_bad_event, row.last_good_at)
-    return _Known(condition, None if row.held_event is None else Event.model_validate(row.held_event))
+async def _seen(session: AsyncSession, cases: Sequence[_Case]) -> set[str]:
+    """Which of the episodes there were before."""
+    asked = [case.episode for case in cases if case.bearing.verdict.sign is Sign.BAD]
+    if not asked:
+        return set()
+    return set((await session.execute(select(EpisodeRow.episode).where(EpisodeRow.episode.in_(asked)))).scalars())
 
 
-async def _store(session: AsyncSession, print_: str, after: Condition, held: Event | None) -> None:
-    values = {
-        "last_bad_at": after.last_bad_at,
-        "last_bad_event": after.last_bad_event,
-        "last_good_at": after.last_good_at,
-        "held_event": held.model_dump(mode="json") if held else None,
-    }
-    await session.execute(update(ConditionRow).where(ConditionRow.fingerprint == print_).values(**values))
+class _Announcer:
+    """Writes episodes with the alert events to publish."""
+
+    def __init__(self, session: AsyncSession, now: datetime, prefect_ui: str) -> None:
+        self._session, self._now, self._prefect_ui = session, now, prefect_ui
+
+    async def fire(self, case: _Case) -> None:
+        """A new episode; one of the same trouble that ended in this transaction is stored as ended before it."""
+        rule, event, _, _ = case.bearing
+        alert = _firing(rule, event, case.labels, case.fingerprint, case.episode, self._prefect_ui)
+        await self._session.flush()
+        self._session.add(
+            EpisodeRow(
+                **alert.model_dump(), status="firing", firing_event=_announcement(alert, "firing", event, self._now)
+            )
+        )
+
+    async def resolve(self, episode: str, event: Event) -> None:
+        """The end of an episode."""
+        await self._session.flush()
+        row = (await self._session.execute(select(EpisodeRow).where(EpisodeRow.episode == episode))).scalar_one()
+        annotations = {**row.annotations, "resolved_by": event.id}
+        alert = AlertResolved.model_validate(
+            {**row.firing_event["data"], "ends_at": event.time, "annotations": annotations}
+        )
+        row.status, row.ends_at, row.annotations = "resolved", alert.ends_at, alert.annotations
+        row.resolved_event = _announcement(alert, "resolved", event, self._now)
+        row.updated_at = self._now
 
 
 def _firing(
@@ -119,21 +147,6 @@ def _firing(
         annotations=wording.annotations,
         starts_at=event.time,
     )
-
-
-def _row(alert: AlertFiring, announcement: dict[str, Any]) -> EpisodeRow:
-    return EpisodeRow(**alert.model_dump(), status="firing", firing_event=announcement)
-
-
-async def _resolve(session: AsyncSession, episode: str, event: Event, now: datetime) -> None:
-    row = (await session.execute(select(EpisodeRow).where(EpisodeRow.episode == episode))).scalar_one()
-    alert = AlertResolved.model_validate(
-        {**row.firing_event["data"], "ends_at": event.time, "annotations": {**row.annotations, "resolved_by": event.id}}
-    )
-    row.status, row.ends_at, row.annotations = "resolved", alert.ends_at, alert.annotations
-    row.resolved_event = _announcement(alert, "resolved", event, now)
-    row.updated_at = now
-    await session.flush()
 
 
 def _announcement(alert: AlertFiring | AlertResolved, kind: str, cause: Event, now: datetime) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from schemas.envelope import Event, event_id
@@ -20,7 +21,12 @@ def labels_of(rule: AlertRule, event: Event) -> dict[str, str]:
 
 def fingerprint(rule: str, labels: Mapping[str, str]) -> str:
     """Identifies the trouble for ever: 32 hexadecimal digits from rule and labels, in any order of labels."""
-    content = json.dumps([rule, sorted(labels.items())], ensure_ascii=False, separators=(",", ":"))
+    return _fingerprint(rule, tuple(sorted(labels.items())))
+
+
+@lru_cache(maxsize=20_000)  # a lab's deployments and datasets are few, and each event asks for one
+def _fingerprint(rule: str, labels: tuple[tuple[str, str], ...]) -> str:
+    content = json.dumps([rule, labels], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

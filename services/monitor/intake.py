@@ -1,90 +1,97 @@
-"""One record from Kafka to its end: decoded and stored, or in the dead letters. Returns only then, so that the
-caller may commit the offset. An outage of the database is waited for; it never skips a record."""
+"""Records from Kafka to their end: stored, or in the dead letters. Returns only then, so that the caller may commit
+their offsets. An outage of the database is waited for; it never skips a record."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
-from pydantic import ValidationError
-
+from datalab.bus.batch import TakenRecord
 from datalab.bus.deadletters import DeadLetters
 from datalab.bus.faults import Fault
-from datalab.bus.publisher import RecordRef
 from datalab.bus.retry import RetryPolicy
+from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
-from schemas.codec import CodecError, EncodedRecord, decode
-from schemas.envelope import Event
 from services.monitor import metrics
-from services.monitor.timeliness import FutureTimeError
+from services.monitor.reading import Occurrence, UnreadableError, read
 
 log = get_logger(__name__)
+Legible = tuple[TakenRecord, Occurrence]
 
 
 class Intake:
-    """Takes records to their end. `effect` stores what an event means and may be called again for the same event."""
+    """Takes records to their end. `effect` stores what events mean, all or nothing, and may be called again for the
+    same events."""
 
     def __init__(
         self,
         group: str,
-        effect: Callable[[Event], Awaitable[None]],
+        effect: Callable[[Sequence[Occurrence]], Awaitable[None]],
         dead_letters: DeadLetters,
         retry: RetryPolicy,
+        clock: Clock,
     ) -> None:
         self._group, self._effect, self._dead_letters, self._retry = group, effect, dead_letters, retry
+        self._clock = clock
 
-    async def take(
-        self, ref: RecordRef, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-    ) -> None:
-        """Tries until the record is stored or buried; raises nothing but CancelledError."""
-        reason = await self._stored(ref, key, value, headers)
-        if reason is not None:
-            await self._bury(ref, reason, EncodedRecord(key, value or b"", headers))
+    async def take(self, records: Sequence[TakenRecord]) -> None:
+        """Tries until each record is stored or buried; raises nothing but CancelledError."""
+        now = self._clock.now()
+        legible: list[Legible] = []
+        for record in records:
+            try:
+                occurrence = read(record, now)
+            except UnreadableError as error:
+                await self._bury(record, Fault.of(error, self._group, 1, "decode"))
+                continue
+            if occurrence is not None:
+                legible.append((record, occurrence))
+        if legible:
+            await self._store(legible)
 
-    async def _stored(
-        self, ref: RecordRef, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-    ) -> str | None:
+    async def _store(self, legible: Sequence[Legible]) -> None:
+        """All in one transaction. One that cannot be stored must not take the others with it: then one by one."""
+        fault = await self._stored(legible)
+        if fault is None:
+            return
+        if len(legible) == 1:
+            await self._bury(legible[0][0], fault)
+            return
+        log.warning("batch.divided", at=str(legible[0][0].ref), events=len(legible), reason=fault.reason)
+        for one in legible:
+            await self._store([one])
+
+    async def _stored(self, legible: Sequence[Legible]) -> Fault | None:
         """None once the effect is durable, or why it can never be."""
-        try:
-            event = decode(key, value, headers)
-        except CodecError as error:
-            return str(error)
-        attempt = 0
+        attempt, first = 0, legible[0][0].ref
         while True:
             attempt += 1
             try:
-                await self._effect(event)
-            except ValidationError as error:
-                return _of_payload(error)
-            except FutureTimeError as error:
-                return str(error)
+                await self._effect([occurrence for _, occurrence in legible])
             except Exception as error:
-                if self._retry.gives_up(error, attempt):
-                    return _one_line(error)
+                # Several that fail for another reason than an outage are tried again one by one.
+                if self._retry.gives_up(error, self._retry.attempts if len(legible) > 1 else attempt):
+                    return replace(Fault.of(error, self._group, attempt), reason=_one_line(error))
                 metrics.RETRIES.inc()
-                log.warning("event.retry", at=str(ref), event_id=event.id, attempt=attempt, reason=_one_line(error))
+                log.warning("event.retry", at=str(first), events=len(legible), attempt=attempt, reason=_one_line(error))
                 await asyncio.sleep(self._retry.delay_s(attempt))
             else:
                 return None
 
-    async def _bury(self, ref: RecordRef, reason: str, record: EncodedRecord) -> None:
-        attempt = 0
+    async def _bury(self, record: TakenRecord, fault: Fault) -> None:
+        attempt, ref = 0, record.ref
         while True:
             attempt += 1
             try:
-                await self._dead_letters.bury(ref, Fault(self._group, reason), record)
+                await self._dead_letters.bury(ref, fault, record.encoded())
             except Exception as error:  # whatever the broker's client raises, the record must not be lost
                 log.warning("deadletter.retry", at=str(ref), attempt=attempt, reason=_one_line(error))
                 await asyncio.sleep(self._retry.delay_s(attempt))
             else:
                 metrics.DEAD.labels(ref.topic).inc()
-                log.error("event.dead", at=str(ref), reason=reason)
+                log.error("event.dead", at=str(ref), reason=fault.reason)
                 return
-
-
-def _of_payload(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"data.{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,8 +1,9 @@
-"""Limits in Postgres: what people set, over the defaults of `config/alerts.yaml`. Read with each decision, so that a
-change holds for the next event on every instance. `limit_changes` writes them."""
+"""Limits in Postgres: what people set, over the defaults of `config/alerts.yaml`. Read with each batch, so that a
+change holds for the next events on every instance. `limit_changes` writes them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -51,18 +52,26 @@ async def switches(session: AsyncSession) -> dict[str, RuleSwitchRow]:
 
 async def stored(session: AsyncSession, rules: AlertRules) -> list[tuple[Threshold, Stored]]:
     """What is stored, for every threshold of the file, in its order."""
+    return await _stored(session, rules, await switches(session))
+
+
+async def limits_of(session: AsyncSession, rules: AlertRules) -> dict[str, RuleLimits]:
+    """What holds for each rule now."""
     touched = await switches(session)
+    found: dict[str, dict[str, Limit]] = {rule.name: {} for rule in rules.rules}
+    for threshold, row in await _stored(session, rules, touched):
+        found[threshold.rule][threshold.name] = row.limit(threshold)
+    return {
+        rule: RuleLimits(enabled=rule not in touched or touched[rule].enabled, limits=limits)
+        for rule, limits in found.items()
+    }
+
+
+async def _stored(
+    session: AsyncSession, rules: AlertRules, touched: Mapping[str, RuleSwitchRow]
+) -> list[tuple[Threshold, Stored]]:
     rows = {(row.rule, row.name): row for row in (await session.execute(select(ThresholdRow))).scalars()}
     return [(t, Stored(rows.get((t.rule, t.name)), touched.get(t.rule))) for t in rules.thresholds]
-
-
-async def limits_of(session: AsyncSession, rules: AlertRules, rule: str) -> RuleLimits:
-    """What holds for a rule now."""
-    switch = await session.get(RuleSwitchRow, rule)
-    query = select(ThresholdRow).where(ThresholdRow.rule == rule)
-    rows = {row.name: row for row in (await session.execute(query)).scalars()}
-    found = {t.name: Stored(rows.get(t.name)).limit(t) for t in rules.thresholds if t.rule == rule}
-    return RuleLimits(enabled=switch is None or switch.enabled, limits=found)
 
 
 async def known_names(session: AsyncSession, rules: AlertRules) -> tuple[list[str], list[str]]:

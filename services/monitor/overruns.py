@@ -93,7 +93,7 @@ class Overruns:
         running = select(RunRow).where(RunRow.state_type == RUNNING, RunRow.running_since.is_not(None), ~told)
         now = self._clock.now()
         async with self._sessions.begin() as session:
-            limits = await limits_of(session, self._rules, rule)
+            limits = (await limits_of(session, self._rules))[rule]
             if not limits.enabled:
                 return
             runs = {run.run_id: run for run in (await session.execute(running)).scalars()}

@@ -7,7 +7,7 @@ all state is in Postgres and the committed offsets, so a new process goes on whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Partition = tuple[str, int]
@@ -48,19 +48,21 @@ class Progress:
         """Whether the positions of this generation are known."""
         return self._joined and generation == self._generation
 
-    def begin(self, partition: Partition, offset: int, generation: int) -> bool:
-        """A record is about to be handled; False if it must not be, because one before it is missing."""
+    def begin(self, partition: Partition, offsets: Sequence[int], generation: int) -> bool:
+        """Records are about to be handled; False if they must not be, because one before or among them is missing."""
         if generation != self._generation:
             self._begin(generation)
-        expected = self._next.get(partition)
-        if expected is not None and offset > expected:
-            self._lost = f"{partition[0]}[{partition[1]}]: records {expected} to {offset - 1} never came"
-            return False
-        self._handling = (partition, offset, self.now())
+        expected = self._next.get(partition, offsets[0])
+        for offset in offsets:
+            if offset > expected:
+                self._lost = f"{partition[0]}[{partition[1]}]: records {expected} to {offset - 1} never came"
+                return False
+            expected = max(expected, offset + 1)
+        self._handling = (partition, offsets[0], self.now())
         return True
 
     def done(self, partition: Partition, offset: int) -> None:
-        """The record's effect is durable."""
+        """The effects of all records up to this one are durable."""
         self._next[partition] = max(self._next.get(partition, 0), offset + 1)
         self._handling = None
         self._waiting_since = self.now() if any(self.lag().values()) else None

@@ -5,7 +5,7 @@ It decides nothing about events (see `decide`) and renders nothing (see `wording
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -114,9 +114,15 @@ class AlertRules(BaseModel):
             seen.add((threshold.rule, threshold.name))
         return self
 
-    def matching(self, type_: str) -> Iterable[AlertRule]:
+    def matching(self, type_: str) -> tuple[AlertRule, ...]:
         """The rules that an event of this type concerns, in the order of the file."""
-        return (rule for rule in self.rules if type_ in rule.on or type_ in rule.resolved_by)
+        return self._by_type.get(type_, ())
+
+    @cached_property
+    def _by_type(self) -> dict[str, tuple[AlertRule, ...]]:
+        """Asked for each event."""
+        types = {type_ for rule in self.rules for type_ in (*rule.on, *rule.resolved_by)}
+        return {t: tuple(rule for rule in self.rules if t in rule.on or t in rule.resolved_by) for t in types}
 
 
 def _watched_types() -> list[str]:

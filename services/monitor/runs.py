@@ -2,61 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
-from sqlalchemy import and_, case, func, literal, null, or_, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import and_, bindparam, case, func, null, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.functions import coalesce
 
 from datalab.store.tables.monitor import RunRow
-from schemas.envelope import Event, EventData
+from schemas.envelope import Event
 from schemas.runs import RunCancelled, RunCompleted, RunCrashed, RunFailed, RunLate, RunScheduled, RunStarted
+from services.monitor.bulk import as_arrays, rows_of, waves
+from services.monitor.reading import Occurrence
 
 RunState = RunScheduled | RunStarted | RunCompleted | RunFailed | RunCrashed | RunCancelled | RunLate
+# Looked up first: isinstance is slow with abstract bases, and most events may be others.
+_TYPES = frozenset(get_args(RunState))
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 FAILED = ("FAILED", "CRASHED")
 RUNNING = "RUNNING"
+_GIVEN = (
+    "run_id", "run_name", "flow", "deployment", "state_type", "state_name", "message", "occurred_at", "start_time",
+    "end_time", "duration_s", "running_since", "event_id", "correlation_id",
+)  # fmt: skip
 
 
-async def remember(session: AsyncSession, event: Event, data: EventData, now: datetime) -> RunState | None:
-    """Store the state if it is news; returns the state then, else None."""
-    if not isinstance(data, RunState):
-        return None
+async def remember(session: AsyncSession, occurrences: Sequence[Occurrence], now: datetime) -> list[RunState]:
+    """Store the states that are news, in their order, and return those."""
+    told = [(event, data) for event, data in occurrences if type(data) in _TYPES and isinstance(data, RunState)]
+    states = {(event.id, data.run_id): (event, data) for event, data in told}
+    statement, news = _newest_wins(), list[RunState]()
+    for wave in waves(list(states.values()), key=lambda state: state[1].run_id):
+        rows = [_values(event, data, now) for event, data in wave]
+        stored = await session.execute(statement, {**as_arrays(_GIVEN, rows), "now": now})
+        changed = set(stored.scalars())
+        news += [data for _, data in wave if data.run_id in changed]
+    return news
+
+
+def _values(event: Event, data: RunState, now: datetime) -> dict[str, Any]:
     ended = data.state_type in ENDED
     # A worker's clock may be ahead; nothing has run since a time that is yet to come.
     started = min(data.start_time or data.occurred_at, now)
-    new = insert(RunRow).values(
-        run_id=data.run_id,
-        run_name=data.run_name,
-        flow=data.flow,
-        deployment=data.deployment,
-        state_type=data.state_type,
-        state_name=data.state_name,
-        message=data.message,
-        occurred_at=data.occurred_at,
-        start_time=data.start_time,
-        end_time=data.end_time or (data.occurred_at if ended else None),
-        duration_s=data.duration_s,
-        running_since=started if data.state_type == RUNNING else None,
-        event_id=event.id,
-        correlation_id=event.correlation,
+    return {
+        "run_id": data.run_id,
+        "run_name": data.run_name,
+        "flow": data.flow,
+        "deployment": data.deployment,
+        "state_type": data.state_type,
+        "state_name": data.state_name,
+        "message": data.message,
+        "occurred_at": data.occurred_at,
+        "start_time": data.start_time,
+        "end_time": data.end_time or (data.occurred_at if ended else None),
+        "duration_s": data.duration_s,
+        "running_since": started if data.state_type == RUNNING else None,
+        "event_id": event.id,
+        "correlation_id": event.correlation,
+    }
+
+
+async def failures_in_row(session: AsyncSession, flow: str, deployment: str | None, until: datetime) -> int:
+    """How many runs of the deployment had ended failed or crashed by then, since one of them completed last."""
+    same = and_(
+        RunRow.flow == flow,
+        RunRow.deployment == deployment if deployment else RunRow.deployment.is_(None),
+        RunRow.occurred_at <= until,
     )
-    upsert = _newest_wins(new, restarted=min(data.occurred_at, now)).returning(RunRow.run_id)
-    return data if (await session.execute(upsert)).scalar_one_or_none() else None
-
-
-async def failures_in_row(session: AsyncSession, flow: str, deployment: str | None) -> int:
-    """How many runs of the deployment ended failed or crashed since one of them completed last."""
-    same = and_(RunRow.flow == flow, RunRow.deployment == deployment if deployment else RunRow.deployment.is_(None))
     completed = select(func.max(RunRow.occurred_at)).where(same, RunRow.state_type == "COMPLETED").scalar_subquery()
     since = or_(completed.is_(None), RunRow.occurred_at > completed)
     query = select(func.count()).where(same, RunRow.state_type.in_(FAILED), since)
     return int((await session.execute(query)).scalar_one())
 
 
-def _newest_wins(new: Insert, *, restarted: datetime) -> Insert:
+@cache
+def _newest_wins() -> ReturningInsert[tuple[str]]:
+    table = RunRow.metadata.tables[RunRow.__tablename__]
+    new = insert(table).from_select(_GIVEN, rows_of(table, _GIVEN))
     newer = or_(
         RunRow.occurred_at < new.excluded.occurred_at,
         # Two states at one time: the one that ends the run stands.
@@ -69,7 +95,7 @@ def _newest_wins(new: Insert, *, restarted: datetime) -> Insert:
     # A run that was started again has no end yet; the one it had is kept until then, since it tells that it had one.
     begins = new.excluded.state_type == RUNNING
     ends = {
-        name: case((begins, null()), else_=coalesce(new.excluded[name], getattr(RunRow, name)))
+        name: case((begins, null()), else_=coalesce(new.excluded[name], table.c[name]))
         for name in ("end_time", "duration_s")
     }
     replaced = ("state_type", "state_name", "message", "occurred_at", "run_name", "event_id", "correlation_id")
@@ -79,19 +105,20 @@ def _newest_wins(new: Insert, *, restarted: datetime) -> Insert:
             **{name: new.excluded[name] for name in replaced},
             **ends,
             "start_time": coalesce(new.excluded.start_time, RunRow.start_time),
-            "running_since": _running_since(new.excluded, restarted),
+            "running_since": _running_since(new.excluded),
         },
         where=newer,
-    )
+    ).returning(table.c.run_id)
 
 
-def _running_since(state: Any, restarted: datetime) -> Any:
+def _running_since(state: Any) -> Any:
     """From when a run's time counts: its first start, also while it waits for a retry, and none once it has ended.
     Prefect keeps the first start when somebody starts an ended run again; its time counts from then on."""
+    restarted = func.least(state.occurred_at, bindparam("now", type_=RunRow.occurred_at.type))
     return case(
         (state.state_type.in_(ENDED), null()),
         (state.state_type != RUNNING, RunRow.running_since),
         (RunRow.running_since.is_not(None), RunRow.running_since),
-        (RunRow.end_time.is_not(None), literal(restarted)),
+        (RunRow.end_time.is_not(None), restarted),
         else_=state.running_since,
     )

@@ -1,4 +1,5 @@
-"""The stream of events, by faust: one agent over all topics, raw bytes, no tables. The only importer of faust.
+"""The stream of events, by faust: one agent over all topics, batches of raw records, no tables. With `record_batches`
+the only importer of faust.
 
 faust's own acknowledgements are off: it acknowledges what it skips in a rebalance, and what an agent dropped by
 raising. Offsets are committed here instead, up to the last record whose effect is durable. faust never creates or
@@ -16,17 +17,18 @@ from typing import Any
 
 import faust
 
-from datalab.bus.publisher import RecordRef
+from datalab.bus.batch import TakenRecord
 from datalab.runtime.logs import get_logger
 from services.monitor import metrics
 from services.monitor.progress import Partition, Progress
+from services.monitor.record_batches import BatchTransport
 
 log = get_logger(__name__)
 _TICK_S = 1.0
 _ANSWER_S = 5.0
 _LAST_COMMIT_S = 0.5
 _STOP_S = 2.0
-TakeRecord = Callable[[RecordRef, bytes | None, bytes | None, list[tuple[str, bytes]]], Awaitable[None]]
+TakeBatch = Callable[[Sequence[TakenRecord]], Awaitable[None]]
 
 
 class StreamStalledError(RuntimeError):
@@ -34,7 +36,7 @@ class StreamStalledError(RuntimeError):
 
 
 class EventStream:
-    """Feeds every record of the topics to `take`, one after another; `take` returns once the effect is durable."""
+    """Feeds every record of the topics to `take`, batch after batch; `take` returns once the effects are durable."""
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class EventStream:
         group: str,
         topics: Sequence[str],
         folder: Path,
-        take: TakeRecord,
+        take: TakeBatch,
         progress: Progress,
         broker_answers: Callable[[], Awaitable[bool]],
     ) -> None:
@@ -87,15 +89,15 @@ class EventStream:
 
     async def _agent(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            message = event.message
-            partition = (message.topic, message.partition)
-            if not self._progress.begin(partition, message.offset, message.generation_id):
+            batch = event.message
+            partition = (batch.topic, batch.partition)
+            if not self._progress.begin(
+                partition, [record.ref.offset for record in batch.records], batch.generation_id
+            ):
                 # The watch ends the process; nothing after the missing record may be handled before it.
                 continue
-            # faust's event.headers is a dict of the last of each name; the message has them as they came.
-            ref = RecordRef(message.topic, message.partition, message.offset)
-            await self._take(ref, message.key, message.value, list(message.headers or ()))
-            self._progress.done(partition, message.offset)
+            await self._take(batch.records)
+            self._progress.done(partition, batch.offset)
 
     async def _look_after(self) -> None:
         """Learn what Kafka holds, and commit. What fails now is tried again in a second."""
@@ -176,7 +178,7 @@ class EventStream:
 
 
 def _faust_app(bootstrap: str, group: str, folder: Path) -> Any:
-    return faust.App(
+    app = faust.App(
         group,
         broker=[f"kafka://{server.strip()}" for server in bootstrap.split(",")],
         store="memory://",
@@ -193,7 +195,11 @@ def _faust_app(bootstrap: str, group: str, folder: Path) -> Any:
         broker_request_timeout=10.0,
         # The database may be away for long while one record is tried again; heartbeats go on meanwhile.
         broker_max_poll_interval=86_400.0,
+        # Of batches. More would be held twice, here and in the fetcher, and be dropped in a rebalance.
+        stream_buffer_maxsize=4,
     )
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    return app
 
 
 def _quieten() -> None:

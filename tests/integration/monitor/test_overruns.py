@@ -17,6 +17,7 @@ from schemas.envelope import Event, event_id, new_event
 from schemas.runs import RunCancelled, RunCompleted, RunCrashed, RunFailed, RunOverrun, RunScheduled, RunStarted
 from services.monitor.limit_changes import locked_switch, turn
 from services.monitor.overruns import Overruns
+from services.monitor.reading import Occurrence
 from services.monitor.rule_file import read_rules
 from services.monitor.runs import remember
 from tests.integration.monitor.parts import Monitor, Taps, monitor
@@ -291,7 +292,7 @@ async def run_for(sessions: Sessions, run: str, length: timedelta) -> datetime:
     begun = datetime.now(UTC) - length
     started = run_event(RunStarted, run=run, time=begun, start_time=begun)
     async with sessions.begin() as session:
-        await remember(session, started, RunStarted.model_validate(started.data), datetime.now(UTC))
+        await remember(session, [Occurrence(started, RunStarted.model_validate(started.data))], datetime.now(UTC))
     return begun
 
 

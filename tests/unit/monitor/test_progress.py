@@ -37,7 +37,7 @@ def stalled(progress: Progress) -> str | None:
 
 
 def handle(progress: Progress, offset: int) -> None:
-    assert progress.begin(RUNS, offset, 1)
+    assert progress.begin(RUNS, [offset], 1)
     progress.done(RUNS, offset)
 
 
@@ -65,7 +65,7 @@ def test_nothing_to_do_is_progress(progress: Progress, watch: Watch) -> None:
 
 
 def test_an_offset_is_committable_only_once_handled(progress: Progress) -> None:
-    assert progress.begin(RUNS, 5, 1)
+    assert progress.begin(RUNS, [5], 1)
     assert progress.committable()[RUNS] == 5
     progress.done(RUNS, 5)
     assert progress.committable() == {RUNS: 6, FILES: 0}
@@ -94,7 +94,7 @@ def test_slow_but_steady_is_no_stall(progress: Progress, watch: Watch) -> None:
 
 
 def test_a_record_that_is_tried_again_and_again_is_no_stall_but_not_ready(progress: Progress, watch: Watch) -> None:
-    progress.begin(RUNS, 5, 1)
+    progress.begin(RUNS, [5], 1)
     for _ in range(20):
         watch.time += 5
         progress.ends({RUNS: 6, FILES: 0})
@@ -104,7 +104,7 @@ def test_a_record_that_is_tried_again_and_again_is_no_stall_but_not_ready(progre
 
 def test_a_record_that_never_came_ends_the_stream_and_is_not_passed_over(progress: Progress) -> None:
     handle(progress, 5)
-    assert not progress.begin(RUNS, 8, 1)
+    assert not progress.begin(RUNS, [8], 1)
     assert stalled(progress) == "lab.runs[0]: records 6 to 7 never came"
     assert progress.committable()[RUNS] == 6
 
@@ -121,11 +121,11 @@ def test_a_new_assignment_forgets_where_partitions_stood(progress: Progress) -> 
     handle(progress, 5)
     progress.assigned(2, {RUNS: 20})
     assert progress.committable() == {RUNS: 20}
-    assert progress.begin(RUNS, 20, 2)
+    assert progress.begin(RUNS, [20], 2)
 
 
 def test_records_that_come_before_the_positions_are_known_count(progress: Progress) -> None:
-    assert progress.begin(RUNS, 20, 2)
+    assert progress.begin(RUNS, [20], 2)
     progress.done(RUNS, 20)
     progress.assigned(2, {RUNS: 20, FILES: 3})
     assert progress.committable() == {RUNS: 21, FILES: 3}
@@ -159,3 +159,19 @@ def test_before_kafka_told_what_it_holds_nothing_is_caught_up(watch: Watch) -> N
     assert not progress.caught_up("lab.runs")
     progress.assigned(1, {RUNS: 5})
     assert not progress.caught_up("lab.runs")
+
+
+def test_a_batch_with_a_record_missing_is_not_begun(progress: Progress) -> None:
+    assert progress.begin(RUNS, [5, 6, 7], 1)
+    progress.done(RUNS, 7)
+    assert progress.committable()[RUNS] == 8
+    assert not progress.begin(RUNS, [8, 10], 1)
+    assert progress.unready() == "lab.runs[0]: records 9 to 9 never came"
+
+
+def test_a_batch_that_came_before_in_part_is_begun_again(progress: Progress) -> None:
+    assert progress.begin(RUNS, [5, 6], 1)
+    progress.done(RUNS, 6)
+    assert progress.begin(RUNS, [5, 6, 7], 1)
+    progress.done(RUNS, 7)
+    assert progress.committable()[RUNS] == 8

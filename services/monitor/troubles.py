@@ -1,0 +1,121 @@
+"""What is known of each trouble, in Postgres: read and locked once for many events, changed in memory, stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple, Self
+
+from asyncpg import DeadlockDetectedError, UniqueViolationError
+from sqlalchemy import ARRAY, Insert, Select, Update, any_, bindparam, insert, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datalab.store.tables.monitor import ConditionRow, EpisodeRow
+from schemas.envelope import Event
+from services.monitor.bulk import as_arrays, rows_of
+from services.monitor.decide import Condition
+
+_FACTS = ("last_bad_at", "last_bad_event", "last_good_at", "held_event")
+_GIVEN = ("fingerprint", "rule", *_FACTS)
+_TABLE = ConditionRow.metadata.tables[ConditionRow.__tablename__]
+_PRINTS = bindparam("prints", type_=ARRAY(_TABLE.c.fingerprint.type))
+
+
+class Trouble(NamedTuple):
+    """What is known, and the event that is held back."""
+
+    condition: Condition = Condition()
+    held: Event | None = None
+
+
+_NONE = Trouble()
+
+
+class Troubles:
+    """Those with some fingerprints. Rows that exist are locked, which makes decisions on them take turns."""
+
+    def __init__(self, rules: Mapping[str, str], known: Mapping[str, Trouble]) -> None:
+        self._rules, self._before, self._now = rules, known, dict(known)
+
+    @classmethod
+    async def locked(cls, session: AsyncSession, rules: Mapping[str, str]) -> Self:
+        """Read those of these fingerprints, each given with its rule."""
+        prints = {"prints": sorted(rules)}
+        rows = (await session.execute(_locked(), prints)).all()
+        firing = await session.execute(_firing(), prints) if rows else ()
+        episodes = {row.fingerprint: row.episode for row in firing}
+        return cls(rules, {row.fingerprint: _trouble(row, episodes.get(row.fingerprint)) for row in rows})
+
+    def __getitem__(self, fingerprint: str) -> Trouble:
+        return self._now.get(fingerprint, _NONE)
+
+    def __setitem__(self, fingerprint: str, trouble: Trouble) -> None:
+        self._now[fingerprint] = trouble
+
+    async def store(self, session: AsyncSession) -> None:
+        """Store what is other than before. A fingerprint that another instance stored meanwhile fails the
+        transaction, see `is_taken`."""
+        changed = [(print_, trouble) for print_, trouble in sorted(self._now.items()) if self._is_news(print_, trouble)]
+        new = [self._row(*item) for item in changed if item[0] not in self._before]
+        old = [self._row(*item) for item in changed if item[0] in self._before]
+        if new:
+            await session.execute(_inserted(), as_arrays(_GIVEN, new))
+        if old:
+            await session.execute(_updated(), as_arrays(_GIVEN, old))
+
+    def _is_news(self, print_: str, trouble: Trouble) -> bool:
+        return self._before.get(print_, _NONE) != trouble
+
+    def _row(self, print_: str, trouble: Trouble) -> dict[str, Any]:
+        condition, held = trouble
+        return {
+            "fingerprint": print_,
+            "rule": self._rules[print_],
+            "last_bad_at": condition.last_bad_at,
+            "last_bad_event": condition.last_bad_event,
+            "last_good_at": condition.last_good_at,
+            "held_event": held.model_dump(mode="json") if held else None,
+        }
+
+
+async def held_events(session: AsyncSession) -> list[tuple[str, Event]]:
+    """Every event that is held back, with the name of its rule."""
+    query = select(ConditionRow.rule, ConditionRow.held_event).where(ConditionRow.held_event.is_not(None))
+    return [(row.rule, Event.model_validate(row.held_event)) for row in await session.execute(query)]
+
+
+@cache
+def _locked() -> Select[Any]:
+    # In one order, so that two instances do not wait for each other.
+    query = select(_TABLE).where(_TABLE.c.fingerprint == any_(_PRINTS)).order_by(_TABLE.c.fingerprint)
+    return query.with_for_update()
+
+
+@cache
+def _firing() -> Select[Any]:
+    query = select(EpisodeRow.fingerprint, EpisodeRow.episode).where(EpisodeRow.status == "firing")
+    return query.where(EpisodeRow.fingerprint == any_(_PRINTS))
+
+
+@cache
+def _inserted() -> Insert:
+    return insert(_TABLE).from_select(_GIVEN, rows_of(_TABLE, _GIVEN))
+
+
+@cache
+def _updated() -> Update:
+    given = rows_of(_TABLE, _GIVEN).subquery("new")
+    changes = {name: given.c[name] for name in _FACTS}
+    return update(_TABLE).where(_TABLE.c.fingerprint == given.c.fingerprint).values(changes)
+
+
+def _trouble(row: Any, episode: str | None) -> Trouble:
+    held = None if row.held_event is None else Event.model_validate(row.held_event)
+    return Trouble(Condition(episode, row.last_bad_at, row.last_bad_event, row.last_good_at), held)
+
+
+def is_taken(error: BaseException) -> bool:
+    """Whether another instance got there first, so that the same transaction goes well when it is tried again."""
+    origin = getattr(getattr(error, "orig", None), "__cause__", None)
+    return isinstance(error, DBAPIError) and isinstance(origin, UniqueViolationError | DeadlockDetectedError)
