@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-start bench-starts bench-validation clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-notify bench-validation clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,12 @@ bench-files: setup ## Seconds from file to event, and for 10,000 files
 
 bench-ingest: setup ## Events a second over HTTP, beside aiokafka's producer by itself; files; validation
 	@$(BIN)/python -m bench.ingest
+
+faults-notify: setup ## The notifier killed at each step, odd receivers, outages: what is lost, what comes twice
+	@$(BIN)/python -m tests.faults.notifier
+
+bench-notify: setup ## Deliveries a second, their latency, beside failing receivers, and in a storm of alerts
+	@$(BIN)/python -m bench.notify
 
 bench-start: setup ## Seconds and memory of the lab's start
 	@$(BIN)/python -m bench.start

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
@@ -58,11 +59,29 @@ def list_(
         console.print("no deliveries")
 
 
-def replay(ids: Annotated[list[str], typer.Argument(help="Ids of deliveries.")]) -> None:
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of deliveries; or choose by the options.")] = None,
+    target: Annotated[str | None, typer.Option(help="All that this subscription or receiver did not get.")] = None,
+    since: Annotated[str | None, typer.Option(help="What became due since: 2026-11-28T10:00, 6h, 2d.")] = None,
+    until: Annotated[str | None, typer.Option(help="What became due before.")] = None,
+    status: Annotated[list[str] | None, typer.Option(help="suppressed, dead, delivered; repeatable.")] = None,
+    rate: Annotated[float, typer.Option(help="At most so many a second.")] = 10.0,
+) -> None:
     """Send finished deliveries again, under the same ids, so that a receiver can recognise them."""
     from datalab.cli.service_client import notifier, segment
+    from datalab.cli.times import since as time_of
 
+    now = datetime.now(UTC)
+    if bool(ids) == bool(target or since):
+        raise ValueError("replay: name deliveries by their ids, or choose them by --target or --since")
     with notifier() as client:
-        for delivery_id in ids:
+        for delivery_id in ids or ():
             client.call("POST", f"/v1/deliveries/{segment(delivery_id)}:replay")
             typer.echo(f"due again: {delivery_id}", err=True)
+        if not ids:
+            body: dict[str, Any] = {"per_s": rate} | ({"target": target} if target else {})
+            for name, given in (("since", since), ("until", until)):
+                if given and (at := time_of(given, now, f"--{name}")):
+                    body[name] = at.isoformat()
+            done = client.call("POST", "/v1/deliveries:replay", json=body | ({"status": status} if status else {}))
+            typer.echo(f"due again: {done['replayed']}, over {done['over_s']:.0f} s", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from datalab.local.addresses import lab_addresses
+from datalab.local.assembly import configuration
 
 
 class ServiceClient:
@@ -31,6 +33,8 @@ class ServiceClient:
             detail = answer.json()["detail"]
         except (ValueError, KeyError, TypeError):
             detail = answer.reason_phrase
+        if answer.status_code in {401, 403}:
+            detail += "; set DATALAB_TOKEN to a token (`datalab tokens create`)"
         raise ValueError(f"{detail} (HTTP {answer.status_code})")
 
     def every(self, path: str, name: str, limit: int | None = None, **filters: str) -> list[Any]:
@@ -48,7 +52,10 @@ class ServiceClient:
 @contextmanager
 def notifier() -> Iterator[ServiceClient]:
     """The notifier of DATALAB_HOME's lab, or of NOTIFIER_URL."""
-    with httpx.Client(base_url=lab_addresses().notifier, timeout=15, trust_env=False) as http:
+    token = configuration(os.environ).get("DATALAB_TOKEN", "").strip()
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    address = lab_addresses().notifier
+    with httpx.Client(base_url=address, headers=headers, timeout=15, trust_env=False) as http:
         yield ServiceClient("notifier", http)
 
 

@@ -1,4 +1,4 @@
-"""`datalab tokens`: bearer tokens of ingest, straight in its database: who has that may let others in."""
+"""`datalab tokens`: bearer tokens of the services, straight in their database: who has that may let others in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Name = Annotated[str, typer.Argument(help="The token's name")]
 Scopes = Annotated[
     list[str],
-    typer.Option("--scope", help="type:PATTERN, topic:PATTERN (publish), schemas:PATTERN (register); repeatable"),
+    typer.Option(
+        "--scope",
+        help="type:PATTERN, topic:PATTERN, schemas:PATTERN, notifier:read, notifier:write; repeatable",
+    ),
 ]
 Result = TypeVar("Result")
 _UNITS = {"h": "hours", "d": "days"}
@@ -27,7 +30,7 @@ _UNITS = {"h": "hours", "d": "days"}
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Tokens that ingest lets in.", no_args_is_help=True)
+    group = typer.Typer(help="Tokens that ingest and the notifier let in.", no_args_is_help=True)
     group.command("create")(create)
     group.command("list")(list_)
     group.command("revoke")(revoke)
@@ -67,7 +70,7 @@ def list_(as_json: Json = False) -> None:
 
 
 def revoke(name: Name, as_json: Json = False) -> None:
-    """Make a token invalid, for good; every ingest knows within seconds."""
+    """Make a token invalid, for good; every service knows within seconds."""
     token = _with_tokens(lambda tokens: tokens.revoke(name))
     if as_json:
         _print(_row(token))

@@ -18,13 +18,14 @@ from datalab.store.tables.ingest_api import TokenRow
 
 # So that a scanner of sources or logs recognises one; datalab.runtime.logs cuts it out.
 PREFIX = "dlt_"
-_SCOPE = re.compile(r"(type|topic|schemas):[A-Za-z0-9._*-]{1,200}")
+_SCOPE = re.compile(r"(type|topic|schemas|notifier):[A-Za-z0-9._*-]{1,200}")
 
 
 @dataclass(frozen=True)
 class Token:
     """What a token allows. Scopes are `type:PATTERN` and `topic:PATTERN` (publish what fits either) and
-    `schemas:PATTERN` (register these types); in a pattern `*` stands for any text. Times are UTC."""
+    `schemas:PATTERN` (register these types); of the notifier `notifier:read`, `notifier:write` or `notifier:*`. In a
+    pattern `*` stands for any text. Times are UTC."""
 
     id: int
     name: str
@@ -47,6 +48,10 @@ class Token:
         """Whether it may register schemas of this type."""
         return self._covers("schemas", type_)
 
+    def may_notifier(self, what: str) -> bool:
+        """Whether it may `read` what the notifier has, or `write`: change it."""
+        return self._covers("notifier", what)
+
     def _covers(self, kind: str, name: str) -> bool:
         return any(fnmatchcase(f"{kind}:{name}", scope) for scope in self.scopes)
 
@@ -62,7 +67,9 @@ class Tokens:
         scope that is none."""
         for scope in scopes:
             if not _SCOPE.fullmatch(scope):
-                raise ValueError(f"scope {scope!r} must be type:PATTERN, topic:PATTERN or schemas:PATTERN")
+                raise ValueError(
+                    f"scope {scope!r} must be type:PATTERN, topic:PATTERN, schemas:PATTERN or notifier:PATTERN"
+                )
         secret = PREFIX + secrets.token_urlsafe(32)
         values = {"name": name, "sha256": _hash(secret), "scopes": list(scopes), "expires_at": expires_at}
         statement = insert(TokenRow).values(**values).on_conflict_do_nothing().returning(TokenRow)

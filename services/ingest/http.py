@@ -13,6 +13,7 @@ from datalab.runtime.clock import Clock
 from datalab.runtime.health import Health
 from datalab.runtime.logs import get_logger
 from datalab.runtime.web import create_app
+from datalab.store.bearer import listens_beyond_this_machine
 from datalab.store.engine import POSTGRES, Sessions, database_is_down
 from datalab.store.tokens import Tokens
 from services.ingest.answers import Answers
@@ -24,7 +25,7 @@ from services.ingest.judging import Judging
 from services.ingest.publishing import BATCH_EVENTS, Publishing
 from services.ingest.rates import Rates
 from services.ingest.registration_api import registration_router
-from services.ingest.senders import Gate, listens_beyond_this_machine
+from services.ingest.senders import Gate
 from services.ingest.settings import IngestSettings
 from services.ingest.user_types import UserTypes
 

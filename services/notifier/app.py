@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from datalab.bus.consumer import Consumer
 from datalab.bus.deadletters import KafkaDeadLetters
@@ -14,28 +14,39 @@ from datalab.bus.publisher import Publisher
 from datalab.bus.retry import RetryPolicy
 from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Health
+from datalab.runtime.logs import get_logger
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
+from datalab.store.bearer import Bearers, listens_beyond_this_machine
 from datalab.store.engine import POSTGRES, Sessions, check_database, create_engine, create_sessions, database_is_down
-from services.notifier.api import alerts, deliveries, subscriptions
+from datalab.store.tokens import Tokens
+from services.notifier.api import alerts, audit, deliveries, subscriptions
+from services.notifier.api.doors import Doors
+from services.notifier.api.gate import Gate
+from services.notifier.audit import Audit
 from services.notifier.channels.email import EmailChannel, MailServer
 from services.notifier.channels.slack import SlackChannel
 from services.notifier.channels.teams import TeamsChannel
 from services.notifier.channels.webhook import WebhookChannel
 from services.notifier.config import ConfigError
+from services.notifier.consent import Consent
 from services.notifier.delivery import Channel
 from services.notifier.guard import Guard
 from services.notifier.in_force import NotifyInForce
 from services.notifier.intake import Intake, subscribed_topics
 from services.notifier.ledger import Ledger
 from services.notifier.messages import Phrasebook
+from services.notifier.notices import Notices
 from services.notifier.outcomes import Outcomes
 from services.notifier.outgoing import Outgoing
 from services.notifier.records import Records
+from services.notifier.sealing import Seal, SealError, load_seal
 from services.notifier.sender import Pace, Sender
 from services.notifier.settings import NotifierSettings, environment
 from services.notifier.subscriptions import Subscriptions
 from services.notifier.targets import Targets
+
+log = get_logger(__name__)
 
 
 class Notifier:
@@ -49,15 +60,17 @@ class Notifier:
         publisher: Publisher,
         outgoing: Outgoing,
         guard: Guard,
+        seal: Seal,
         clock: Clock,
     ) -> None:
         finished = asyncio.Event()
         self._settings, self._clock, self._in_force = settings, clock, in_force
-        self.ledger = Ledger(sessions, lease_s=settings.notifier_lease_s)
+        patience_s = settings.notifier_disable_after_hours * 3600
+        self.ledger = Ledger(sessions, lease_s=settings.notifier_lease_s, patience_s=patience_s)
         self.records = Records(sessions)
         self.sender = Sender(
             self.ledger,
-            Targets(in_force.targets, sessions, clock),
+            Targets(in_force.targets, sessions, seal, clock),
             _channels(settings, outgoing, clock),
             _pace(settings),
             clock,
@@ -75,7 +88,10 @@ class Notifier:
             retry=RetryPolicy(is_transient=database_is_down),
             stall_s=settings.notifier_stall_s,
         )
-        self._subscriptions, self._guard = Subscriptions(sessions), guard
+        self.subscriptions, self._guard = Subscriptions(sessions, seal), guard
+        self._audit = Audit(sessions)
+        self._gate = _gate(settings, Bearers(Tokens(sessions), clock), self._audit)
+        self._consent, self._notices = Consent(outgoing, settings.notifier_origin), Notices(sessions, publisher)
 
     def web(self, health: Health) -> FastAPI:
         """The REST of this process."""
@@ -83,11 +99,25 @@ class Notifier:
             "notifier", health, needs=POSTGRES, description="Deliveries of alerts and events, and their ledger."
         )
         overlap = timedelta(hours=self._settings.notifier_rotation_hours)
-        parts = (self._subscriptions, self.ledger, self.sender, self._guard, self._clock, overlap)
-        app.include_router(subscriptions.router(*parts))
-        app.include_router(deliveries.router(self.records, self.ledger, self.sender))
-        app.include_router(alerts.router(self.records, self._in_force))
+        doors = Doors(self._guard, self._consent)
+        parts = (self.subscriptions, self.ledger, self.sender, doors, self._clock, overlap)
+        behind_gate = [Depends(self._gate.admit)]
+        for router in (
+            subscriptions.router(*parts),
+            deliveries.router(self.records, self.ledger, self.sender),
+            alerts.router(self.records, self._in_force),
+            audit.router(self._audit),
+        ):
+            app.include_router(router, dependencies=behind_gate)
         return app
+
+    async def prepare(self) -> None:
+        """What must be so before anything is sent; ends the process with a line that says what to do if it is not."""
+        try:
+            if count := await self.subscriptions.seal_all():
+                log.info("subscriptions.sealed", count=count)
+        except SealError as error:
+            raise SystemExit(f"notifier: {error}") from None
 
     async def check_sending(self) -> str | None:
         """Readiness: None, or since when something due lies there while nothing is recorded."""
@@ -106,6 +136,7 @@ class Notifier:
             self.consumer.run(stop),
             self.sender.run(stop),
             self._outcomes.run(stop),
+            self._notices.run(stop),
             self._in_force.watch(stop),
         )
 
@@ -117,7 +148,7 @@ async def main(stop: asyncio.Event) -> None:
         in_force = NotifyInForce(settings.datalab_config_dir / "notify.yaml", environment(), clock)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
-    guard = Guard(settings.notifier_allowed_hosts)
+    guard, seal = Guard(settings.notifier_allowed_hosts), _seal(settings)
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.require_database_url(), pool_size=10)
         stack.push_async_callback(engine.dispose)
@@ -126,13 +157,34 @@ async def main(stop: asyncio.Event) -> None:
         )
         outgoing = await stack.enter_async_context(Outgoing(guard, clock))
         sessions = create_sessions(engine)
-        notifier = Notifier(settings, in_force, sessions, publisher, outgoing, guard, clock)
+        notifier = Notifier(settings, in_force, sessions, publisher, outgoing, guard, seal, clock)
+        await notifier.prepare()
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("kafka", notifier.consumer.check)
         health.check("sending", notifier.check_sending)
         health.note("config", in_force.note)
         await notifier.run(health, stop)
+
+
+def _gate(settings: NotifierSettings, bearers: Bearers, audit_log: Audit) -> Gate:
+    """Where others than this machine can ask, changes need a token; the services of the lab read without one."""
+    beyond = listens_beyond_this_machine(settings.host)
+    given = settings.notifier_require_tokens
+    return Gate(bearers, audit_log, to_read=bool(given), to_write=beyond if given is None else given)
+
+
+def _seal(settings: NotifierSettings) -> Seal:
+    given = settings.notifier_secret_key.get_secret_value() if settings.notifier_secret_key else None
+    file = settings.datalab_home / "secrets" / "notifier.key"
+    try:
+        return load_seal(given, file)
+    except SealError as error:
+        raise SystemExit(str(error)) from None
+    except OSError as error:
+        raise SystemExit(
+            f"NOTIFIER_SECRET_KEY is not set, and {file} cannot be used: {error.strerror}; set it, or DATALAB_HOME"
+        ) from None
 
 
 def _channels(settings: NotifierSettings, outgoing: Outgoing, clock: Clock) -> dict[str, Channel]:

@@ -41,7 +41,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Result:
-    """What an attempt came to. `permanent`: trying again cannot help; `gone`: the receiver wants no more, ever."""
+    """What an attempt came to. `permanent`: trying again cannot help; `gone`: the receiver wants no more, ever;
+    `answer`: the beginning of what it answered, as one line, without what makes its address secret."""
 
     delivered: bool
     reason: str | None = None
@@ -49,6 +50,7 @@ class Result:
     retry_after_s: float | None = None
     permanent: bool = False
     gone: bool = False
+    answer: str | None = None
 
 
 class Channel(Protocol):

@@ -7,35 +7,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import DeliveryRow, SubscriptionRow
 from schemas.envelope import Event
 from services.notifier.circumstances import circumstances
 from services.notifier.claims import CLAIM, claim_parameters, claimed
 from services.notifier.delivery import Delivery
-from services.notifier.recording import RECORD, record_parameters
+from services.notifier.matching import Matchers
+from services.notifier.recording import (
+    DISABLE,
+    HEALTH,
+    RECORD,
+    failure_parameters,
+    health_parameters,
+    record_parameters,
+)
+from services.notifier.replaying import REPLAY, Which
 from services.notifier.retries import Attempted
 from services.notifier.routing import Alert, Planned, Routing, Wish, wants
-from services.notifier.statements import (
-    alert_upsert,
-    disable,
-    still_held,
-    unreported_pattern,
-)
+from services.notifier.statements import alert_upsert, still_held
 from services.notifier.storing import STORE, Due, store_parameters
 
+log = get_logger(__name__)
 Received = tuple[Event, Alert | None]
 
 
 class Ledger:
     """Deliveries in Postgres. Raises what the database raises; see `datalab.store.engine.database_is_down`."""
 
-    def __init__(self, sessions: Sessions, *, lease_s: float) -> None:
-        self._sessions, self.lease_s = sessions, lease_s
+    def __init__(self, sessions: Sessions, *, lease_s: float, patience_s: float) -> None:
+        """`lease_s`: how long a claim holds; `patience_s`: how long a subscription may fail before it is disabled."""
+        self._sessions, self.lease_s, self._patience_s = sessions, lease_s, patience_s
 
     async def store(self, received: Sequence[Received], routing: Routing) -> Counter[str]:
         """Store the alerts and every delivery that these events are due, in one transaction; returns how many were
@@ -66,34 +75,32 @@ class Ledger:
         somebody else decides, who has claimed them since."""
         async with self._sessions.begin() as session:
             held = set((await session.scalars(RECORD, record_parameters(attempted))).all())
-            for one in attempted:
-                if one.result.gone and one.delivery.subscription_id and one.delivery.id in held:
-                    await session.execute(disable(one.delivery.subscription_id, "the receiver answered 410 Gone"))
+            tried = [one for one in attempted if one.delivery.id in held and one.outcome != "suppressed"]
+            if any(one.delivery.subscription_id for one in tried):
+                await self._note_health(session, tried)
             return held
+
+    async def _note_health(self, session: AsyncSession, tried: Sequence[Attempted]) -> None:
+        """Note since when endpoints fail, and switch off those that have failed for too long."""
+        parameters = health_parameters(tried)
+        await session.execute(HEALTH, parameters)
+        failed = failure_parameters(tried)
+        if failed["failed"]:
+            patience = {"patience": timedelta(seconds=self._patience_s)}
+            for name in await session.scalars(DISABLE, failed | patience):
+                log.warning("subscription.disabled", subscription=name)
 
     async def release(self, delivery: Delivery) -> None:
         """Give a claim back at once, instead of when its lease ends."""
         async with self._sessions.begin() as session:
             await session.execute(still_held(delivery).values(claimed_until=None))
 
-    async def replay(self, delivery_id: str) -> None:
-        """Make a finished delivery due again under the same id, with all of its retries."""
-        statement = (
-            update(DeliveryRow)
-            .where(DeliveryRow.id == delivery_id, DeliveryRow.status != "pending")
-            .values(
-                status="pending",
-                reason=None,
-                status_code=None,
-                finished_at=None,
-                claimed_until=None,
-                next_attempt_at=func.now(),
-                attempts_before=DeliveryRow.attempts,
-                outcome_published=DeliveryRow.event_type.regexp_match(unreported_pattern()),
-            )
-        )
+    async def replay(self, which: Which, per_s: float | None = None) -> int:
+        """Make finished deliveries due again under the same ids, with all of their retries, at most `per_s` of them a
+        second, the oldest first; returns how many."""
+        parameters = which.parameters() | {"gap_s": 1 / per_s if per_s else 0.0}
         async with self._sessions.begin() as session:
-            await session.execute(statement)
+            return len((await session.scalars(REPLAY, parameters)).all())
 
     async def remove_subscription(self, subscription_id: str) -> bool:
         """Delete it; what was still due to it ends suppressed, in the same transaction. False if there is none."""
@@ -131,16 +138,48 @@ class _Wishes:
 
 async def _subscribed(session: AsyncSession) -> Sequence[Wish]:
     row = SubscriptionRow
-    statement = select(row.id, row.name, row.event_types, row.active, row.disabled_reason)
+    found = await session.execute(
+        select(
+            row.id, row.name, row.event_types, row.match, row.ordering, row.active, row.disabled_reason,
+            row.consented_at, row.consent_reason,
+        )
+    )  # fmt: skip
     return [
-        Wish(id_, name, tuple(types), refusal(name, active=active, reason=reason))
-        for id_, name, types, active, reason in await session.execute(statement)
+        Wish(
+            one.id,
+            one.name,
+            tuple(one.event_types),
+            refusal(one),
+            None if one.match is None else Matchers.model_validate(one.match),
+            one.ordering,
+        )
+        for one in found
     ]
 
 
-def refusal(name: str, *, active: bool, reason: str | None) -> str | None:
+class Standing(Protocol):
+    """What decides whether a subscription takes deliveries; its row is such."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def active(self) -> bool: ...
+    @property
+    def disabled_reason(self) -> str | None: ...
+    @property
+    def consented_at(self) -> datetime | None: ...
+    @property
+    def consent_reason(self) -> str | None: ...
+
+
+def refusal(row: Standing | Any) -> str | None:
     """Why the subscription takes nothing now; None if it does."""
-    return None if active else f"subscription {name} is disabled: {reason or 'switched off by its owner'}"
+    if not row.active:
+        return f"subscription {row.name} is disabled: {row.disabled_reason or 'switched off by its owner'}"
+    if row.consented_at is None:
+        why = row.consent_reason or "it was not asked yet"
+        return f"subscription {row.name} has not agreed to receive: {why}"
+    return None
 
 
 async def _insert(session: AsyncSession, due: Sequence[Due]) -> Counter[str]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -20,16 +21,25 @@ from services.notifier.retries import judge
 _READ_AT_MOST = 4096
 _READ_S = 2.0
 _SHOWN_AT_MOST = 200
+_KEPT_AT_MOST = 1000
 _IDLE_S = 30.0
 _NETWORK_FAULTS = (aiohttp.ClientError, ConnectionError)
 
 
+class UnreachableError(Exception):
+    """The receiver gave no answer. The message says what went wrong on the way, and not where."""
+
+
 class Answer(NamedTuple):
-    """Status, Retry-After and the beginning of the body as one line of text."""
+    """Status, headers and the beginning of the body as one line of text."""
 
     status: int
-    retry_after: str | None
+    headers: Mapping[str, str]
     text: str
+
+    def header(self, name: str) -> str:
+        """The header of this name, empty if there is none."""
+        return self.headers.get(name, "")
 
 
 class Outgoing:
@@ -67,21 +77,30 @@ class Outgoing:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Result:
         """POST once and judge the answer. Network faults are results too; their reasons never show the address."""
         try:
-            answer = await self._send("POST", url, body, headers)
+            answer = await self.ask("POST", url, body, headers)
         except RefusedError as error:
             return Result(False, f"refused: {error}", permanent=True)
-        except _NETWORK_FAULTS as error:
-            return Result(False, _fault(error))
-        return judge(answer.status, retry_after=answer.retry_after, text=answer.text, now=self._clock.now())
+        except UnreachableError as error:
+            return Result(False, str(error))
+        retry_after = answer.header("Retry-After") or None
+        result = judge(answer.status, retry_after=retry_after, text=answer.text[:_SHOWN_AT_MOST], now=self._clock.now())
+        return replace(result, answer=answer.text or None)
 
-    async def _send(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def ask(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send once; raises RefusedError for an address that must not be called, UnreachableError for faults of the
+        network, whose messages never show the address."""
         if self._session is None:
             raise RuntimeError("the client is not open; use it as `async with Outgoing(…)`")
         target = self._target(url)
-        async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
-            received = await _beginning(response)
-            text = redacted(_one_line(received), url) if received else ""
-            return Answer(response.status, response.headers.get("Retry-After"), text)
+        try:
+            async with self._session.request(
+                method, target, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                received = await _beginning(response)
+                text = redacted(_one_line(received), url) if received else ""
+                return Answer(response.status, response.headers, text)
+        except _NETWORK_FAULTS as error:
+            raise UnreachableError(_fault(error)) from None
 
     def _target(self, url: str) -> URL:
         """The URL as the client reads it, so that what is checked and what is called cannot differ."""
@@ -100,7 +119,7 @@ def redacted(text: str, url: str) -> str:
     pieces = {url, parts.raw_path_qs, parts.path, *re.split(r"[/?&=]", parts.raw_path_qs)}
     for piece in sorted((p for p in pieces if len(p) >= 6), key=len, reverse=True):
         text = text.replace(piece, "***")
-    return text[:_SHOWN_AT_MOST]
+    return text[:_KEPT_AT_MOST]
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

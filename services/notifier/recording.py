@@ -18,8 +18,9 @@ RECORD = text("""
 WITH given AS (
   SELECT * FROM unnest(
     CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]), CAST(:waits AS float8[]),
-    CAST(:codes AS int[]), CAST(:reasons AS text[]), CAST(:outcomes AS text[]), CAST(:durations AS int[])
-  ) AS g(id, attempt, status, wait_s, status_code, reason, outcome, duration_ms)
+    CAST(:codes AS int[]), CAST(:reasons AS text[]), CAST(:outcomes AS text[]), CAST(:durations AS int[]),
+    CAST(:answers AS text[])
+  ) AS g(id, attempt, status, wait_s, status_code, reason, outcome, duration_ms, answer)
 ), locked AS (
   SELECT d.id FROM notifier_deliveries d JOIN given g USING (id)
   WHERE d.status = 'pending' AND d.attempts = g.attempt ORDER BY d.id FOR UPDATE OF d
@@ -32,11 +33,33 @@ WITH given AS (
   FROM given g JOIN locked USING (id) WHERE d.id = g.id
   RETURNING d.id
 ), logged AS (
-  INSERT INTO notifier_attempts (delivery_id, attempt, outcome, status_code, reason, duration_ms)
-  SELECT g.id, g.attempt, g.outcome, g.status_code, g.reason, g.duration_ms FROM given g JOIN held USING (id)
+  INSERT INTO notifier_attempts (delivery_id, attempt, outcome, status_code, reason, duration_ms, answer)
+  SELECT g.id, g.attempt, g.outcome, g.status_code, g.reason, g.duration_ms, g.answer FROM given g JOIN held USING (id)
   WHERE g.outcome <> 'suppressed'
 )
 SELECT id FROM held
+""")
+
+
+# An endpoint fails from its first failure to its next success. Only where that changes is a row written.
+HEALTH = text("""
+WITH seen AS (
+  SELECT id, bool_or(delivered) AS well
+  FROM unnest(CAST(:ids AS text[]), CAST(:delivered AS bool[])) AS s(id, delivered) GROUP BY id
+)
+UPDATE notifier_subscriptions n SET failing_since = CASE WHEN seen.well THEN NULL ELSE now() END
+FROM seen WHERE n.id = seen.id AND (n.failing_since IS NOT NULL) = seen.well
+""")
+
+# Switched off are those that answered Gone, and those that have failed for too long.
+DISABLE = text("""
+UPDATE notifier_subscriptions SET active = false, disabled_at = now(), notice = 'firing', updated_at = now(),
+  disabled_reason = CASE WHEN id = ANY(CAST(:gone AS text[])) THEN 'the receiver answered 410 Gone'
+    ELSE 'every delivery has failed since '
+      || to_char(failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC' END
+WHERE active AND (id = ANY(CAST(:gone AS text[]))
+  OR (id = ANY(CAST(:failed AS text[])) AND failing_since < now() - CAST(:patience AS interval)))
+RETURNING name
 """)
 
 
@@ -51,7 +74,26 @@ def record_parameters(attempted: Sequence[Attempted]) -> dict[str, list[Any]]:
         "waits": [wait for _, _, wait in after],
         "codes": [one.result.status_code for one in attempted],
         "outcomes": [one.outcome for one in attempted],
+        "answers": [one.result.answer for one in attempted],
         "durations": [round(one.duration_s * 1000) for one in attempted],
+    }
+
+
+def health_parameters(tried: Sequence[Attempted]) -> dict[str, list[Any]]:
+    """Which subscriptions were tried, and whether that went well."""
+    ours = [one for one in tried if one.delivery.subscription_id]
+    return {
+        "ids": [one.delivery.subscription_id for one in ours],
+        "delivered": [one.result.delivered for one in ours],
+    }
+
+
+def failure_parameters(tried: Sequence[Attempted]) -> dict[str, Any]:
+    """Which subscriptions have failed, and which have said that they are gone."""
+    failed = [one for one in tried if one.delivery.subscription_id and not one.result.delivered]
+    return {
+        "failed": [one.delivery.subscription_id for one in failed],
+        "gone": [one.delivery.subscription_id for one in failed if one.result.gone],
     }
 
 

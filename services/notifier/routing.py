@@ -7,7 +7,7 @@ Pure decisions, each with its reason; storing them is the ledger's business, wha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -15,20 +15,26 @@ from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id
 from services.notifier.config import Inhibition, NotifyConfig, Route
 from services.notifier.delivery import Target
-from services.notifier.matching import Judged, Matched, matches, mismatch
+from services.notifier.matching import Judged, Matched, Matchers, matches, mismatch
 
 Alert = AlertFiring | AlertResolved
 UNROUTED = "none"
+# What a target's key begins with where an alert goes to the address in its label `owner`, beside the routes.
+OWNER = "owner:"
+OWNED_RULE = "subscription-disabled"
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A subscription as far as routing cares. `refused` says why it takes nothing now."""
+    """A subscription as far as routing cares. `refused` says why it takes nothing now; with `match` it wants such
+    alerts only. `ordering`: `all` events one after the other, those of a `subject`, or `none`."""
 
     id: str
     name: str
     event_types: tuple[str, ...]
     refused: str | None = None
+    match: Matchers | None = None
+    ordering: str = "none"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Planned:
     target_key: str
     subscription_id: str | None = None
     suppressed: str | None = None
+    order_key: str | None = None  # those with the same key wait for each other; an alert has its fingerprint anyway
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,8 @@ class Routing:
         """Every delivery the event is due. Empty when nobody wants it; an alert always has at least one, and needs
         its circumstances."""
         planned = self._receivers(event, alert, circumstances) if alert is not None and circumstances else []
-        planned += [_subscribed(event, wish) for wish in wishes if wants(wish.event_types, event.type)]
+        planned += [_subscribed(event, wish) for wish in wishes if wishes_for(wish, event, alert)]
+        planned += _to_owner(event, alert)
         if alert is not None and not planned:
             planned = [_planned(event, UNROUTED, UNROUTED, UNROUTED, suppressed="no route matches this alert")]
         return planned
@@ -217,9 +225,24 @@ def subscription_key(subscription_id: str) -> str:
     return f"subscription:{subscription_id}"
 
 
+def wishes_for(wish: Wish, event: Event, alert: Alert | None) -> bool:
+    """Whether the subscription wants this event."""
+    if not wants(wish.event_types, event.type):
+        return False
+    return wish.match is None or (alert is not None and matches(alert, wish.match))
+
+
+def _to_owner(event: Event, alert: Alert | None) -> list[Planned]:
+    """The mail to the owner of a subscription that was switched off, whatever the routes say."""
+    owner = alert.labels.get("owner", "") if alert is not None and alert.rule == OWNED_RULE else ""
+    return [_planned(event, "email", owner, f"{OWNER}{owner}")] if "@" in owner else []
+
+
 def _subscribed(event: Event, wish: Wish) -> Planned:
     key = subscription_key(wish.id)
-    return _planned(event, "webhook", wish.name, key, subscription_id=wish.id, suppressed=wish.refused)
+    order = {"all": "*", "subject": event.subject or event.type}.get(wish.ordering)
+    planned = _planned(event, "webhook", wish.name, key, subscription_id=wish.id, suppressed=wish.refused)
+    return replace(planned, order_key=order)
 
 
 def _planned(

@@ -15,7 +15,8 @@ from datalab.runtime.settings import LabSettings
 
 Language = Literal["en", "pt"]
 _SECRETS = Path("/run/secrets")
-_DAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0, 36_000.0, 36_000.0)
+# As Svix does (5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h), and two more of 10 h: two days.
+_DAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0, 36_000.0, 36_000.0)
 
 
 class NotifierSettings(LabSettings):
@@ -34,6 +35,10 @@ class NotifierSettings(LabSettings):
     notifier_per_target: int = Field(default=4, ge=1)
     notifier_stall_s: float = Field(default=60.0, gt=0)
     notifier_rotation_hours: float = Field(default=24.0, ge=0)
+    notifier_disable_after_hours: float = Field(default=120.0, gt=0)
+    notifier_secret_key: SecretStr | None = None
+    notifier_require_tokens: bool | None = None
+    notifier_origin: str = "dataflow-lab"
     dashboard_url: str | None = None
 
     smtp_host: str | None = None

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 
-from datalab.store.tables.notifier import AlertRow, DeliveryRow, SubscriptionRow
+from datalab.store.tables.notifier import AlertRow, DeliveryRow
 from schemas.alerts import AlertResolved
 from schemas.envelope import Event
-from services.notifier.delivery import UNREPORTED, Delivery
+from services.notifier.delivery import Delivery
 from services.notifier.routing import Alert
 
 
@@ -37,15 +37,3 @@ def still_held(delivery: Delivery) -> Any:
         DeliveryRow.status == "pending",
         DeliveryRow.attempts == delivery.attempt,
     )
-
-
-def disable(subscription_id: str, reason: str) -> Any:
-    return (
-        update(SubscriptionRow)
-        .where(SubscriptionRow.id == subscription_id)
-        .values(active=False, disabled_reason=reason, updated_at=func.now())
-    )
-
-
-def unreported_pattern() -> str:
-    return "^(" + "|".join(prefix.replace(".", r"\.") for prefix in UNREPORTED) + ")"

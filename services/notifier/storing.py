@@ -67,7 +67,7 @@ def store_parameters(due: Sequence[Due]) -> dict[str, list[Any]]:
         "target_keys": [planned.target_key for _, _, planned in flat],
         "subscriptions": [planned.subscription_id for _, _, planned in flat],
         "reasons": [planned.suppressed for _, _, planned in flat],
-        "order_keys": [_fingerprint(one) for _, one, _ in flat],
+        "order_keys": [planned.order_key or _fingerprint(one) for _, one, planned in flat],
     }
 
 

@@ -13,13 +13,15 @@ from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import SubscriptionRow
 from services.notifier.delivery import Delivery, Target
 from services.notifier.ledger import refusal
+from services.notifier.routing import OWNER
+from services.notifier.sealing import Seal
 
 
 class Targets:
     """Looks targets up as they are now: an address or secret may have changed since the delivery was stored."""
 
-    def __init__(self, receivers: Mapping[str, Target], sessions: Sessions, clock: Clock) -> None:
-        self._receivers, self._sessions, self._clock = receivers, sessions, clock
+    def __init__(self, receivers: Mapping[str, Target], sessions: Sessions, seal: Seal, clock: Clock) -> None:
+        self._receivers, self._sessions, self._seal, self._clock = receivers, sessions, seal, clock
 
     async def find(self, deliveries: Sequence[Delivery]) -> list[Target]:
         """The target of each, in their order; its `unavailable` says why the delivery cannot be sent."""
@@ -32,6 +34,8 @@ class Targets:
         return [self._target(delivery, rows) for delivery in deliveries]
 
     def _target(self, delivery: Delivery, subscriptions: Mapping[str, Target]) -> Target:
+        if delivery.target_key.startswith(OWNER):
+            return Target(delivery.target, "email", recipients=(delivery.target,))
         if not delivery.target_key.startswith("subscription:"):
             found = self._receivers.get(delivery.target)
             return found or _gone(delivery, f"receiver {delivery.target} is no longer in notify.yaml")
@@ -39,18 +43,12 @@ class Targets:
         return found or _gone(delivery, f"subscription {delivery.target} was removed")
 
     def _subscription(self, row: SubscriptionRow) -> Target:
-        keys = live_secrets(row.secrets, self._clock.now())
-        return Target(
-            row.name,
-            "webhook",
-            row.url,
-            keys,
-            unavailable=refusal(row.name, active=row.active, reason=row.disabled_reason),
-        )
+        keys = tuple(self._seal.open(kept) for kept in live_secrets(row.secrets, self._clock.now()))
+        return Target(row.name, "webhook", row.url, keys, unavailable=refusal(row))
 
 
 def live_secrets(stored: list[Any], now: datetime) -> tuple[str, ...]:
-    """The secrets to sign with, the newest first; replaced ones until their overlap ends."""
+    """The secrets to sign with as they are kept, the newest first; replaced ones until their overlap ends."""
     return tuple(
         entry["secret"]
         for entry in stored

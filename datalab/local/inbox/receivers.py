@@ -50,6 +50,10 @@ def router(box: MessageBox, keyring: Keyring) -> APIRouter:
         box.add("teams", title, snippet=lead, **_received(request, body, payload), refused=fault)
         return PlainTextResponse(fault or "", 400 if fault else 202)
 
+    @api.options("/webhooks/{name}", summary="Agrees to be sent webhooks, as CloudEvents' specification has it")
+    async def consent(name: str, request: Request) -> Response:
+        return Response(headers={"WebHook-Allowed-Origin": request.headers.get("WebHook-Request-Origin", "*")})
+
     @api.post("/webhooks/{name}", summary="A subscriber's webhook")
     async def webhook(name: str, request: Request) -> Response:
         try:

@@ -12,7 +12,12 @@ from datalab.store.base import Base, now_column
 
 
 class SubscriptionRow(Base):
-    """A webhook that wants events of some types. `url` and `secrets` never leave the database but to be used."""
+    """A webhook that wants events of some types, or alerts that match. `url` and `secrets` never leave the database but
+    to be used; secrets are sealed (services.notifier.sealing).
+
+    Nothing is sent before `consented_at`. `failing_since` is when the first of an unbroken row of failures was.
+    `notice` is what its owner still has to be told: `firing` that it was switched off, `resolved` that it is on again.
+    """
 
     __tablename__ = "notifier_subscriptions"
 
@@ -23,6 +28,16 @@ class SubscriptionRow(Base):
     secrets: Mapped[list[Any]]
     active: Mapped[bool] = mapped_column(Boolean, default=True)
     disabled_reason: Mapped[str | None]
+    owner: Mapped[str | None]
+    match: Mapped[dict[str, Any] | None]
+    ordering: Mapped[str] = mapped_column(default="none", server_default="none")
+    public_key: Mapped[str | None]
+    consent: Mapped[str | None]
+    consent_reason: Mapped[str | None]
+    consented_at: Mapped[datetime | None]
+    failing_since: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    notice: Mapped[str | None]
     created_at: Mapped[datetime] = now_column()
     updated_at: Mapped[datetime] = now_column()
 
@@ -86,6 +101,7 @@ class DeliveryRow(Base):
             postgresql_where=text("NOT outcome_published AND status IN ('delivered', 'dead')"),
         ),
         Index(None, "created_at", "id"),
+        Index(None, "subscription_id", "created_at", postgresql_where=text("subscription_id IS NOT NULL")),
         Index(None, "correlation_id"),
         Index(None, "event_id"),
         Index(None, "fingerprint"),
@@ -128,4 +144,19 @@ class AttemptRow(Base):
     status_code: Mapped[int | None]
     reason: Mapped[str | None]
     duration_ms: Mapped[int]
+    answer: Mapped[str | None]
     at: Mapped[datetime] = now_column()
+
+
+class AuditRow(Base):
+    """A request that changed something, or tried to; append-only but for its outcome."""
+
+    __tablename__ = "notifier_audit"
+    __table_args__ = (Index(None, "at", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = now_column()
+    who: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    outcome: Mapped[str | None]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from datalab.runtime.web import Problem
 from datalab.store.tables.notifier import AttemptRow, DeliveryRow
 from services.notifier.api.pages import PageSize, PageToken, position_of, token_for
 from services.notifier.ledger import Ledger
 from services.notifier.records import Records
+from services.notifier.replaying import Which
 from services.notifier.routing import UNROUTED
 from services.notifier.sender import Sender
 
 Status = Literal["pending", "delivered", "suppressed", "dead"]
-Text = Annotated[str | None, Query(max_length=300)]
+Text = Annotated[str | None, Query(max_length=300, pattern=r"^[^\x00]*$")]
+Filter = Annotated[str, Field(max_length=300, pattern=r"^[^\x00]+$")]
 
 
 class DeliveryView(BaseModel):
@@ -49,6 +51,7 @@ class AttemptView(BaseModel):
     status_code: int | None = None
     reason: str | None = None
     duration_ms: int | None = None
+    answer: str | None = Field(default=None, description="The beginning of what the receiver answered, as one line")
     at: datetime | None = None
 
 
@@ -64,6 +67,38 @@ class DeliveryPage(BaseModel):
 
     deliveries: list[DeliveryView]
     next_page_token: str | None
+
+
+class Replay(BaseModel):
+    """Which finished deliveries to send again: those that fit all that is given, which must be something."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subscription_id: Filter | None = None
+    target: Filter | None = Field(default=None, description="Name of a receiver or subscription")
+    status: list[Literal["delivered", "suppressed", "dead"]] = Field(
+        default=["suppressed", "dead"], min_length=1, description="By default what did not arrive"
+    )
+    since: AwareDatetime | None = Field(default=None, description="Due since this time")
+    until: AwareDatetime | None = Field(default=None, description="Due before this time")
+    per_s: float = Field(default=10.0, gt=0.001, le=1000, description="At most so many a second")
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        if not (self.subscription_id or self.target or self.since):
+            raise ValueError("needs subscription_id, target or since, so that not everything is sent again")
+        return self
+
+    def which(self) -> Which:
+        """The same, for the ledger."""
+        return Which(None, self.subscription_id, self.target, tuple(self.status), self.since, self.until)
+
+
+class Replayed(BaseModel):
+    """How many are due again, and over how long they are spread."""
+
+    replayed: int
+    over_s: float
 
 
 def router(records: Records, ledger: Ledger, sender: Sender) -> APIRouter:
@@ -99,6 +134,12 @@ def router(records: Records, ledger: Ledger, sender: Sender) -> APIRouter:
             next_page_token=token_for(last.created_at, last.id) if last else None,
         )
 
+    @api.post(":replay", status_code=202, summary="Send many again, under the same ids, at a rate")
+    async def replay_many(wanted: Replay) -> Replayed:
+        count = await ledger.replay(wanted.which(), wanted.per_s)
+        sender.wake()
+        return Replayed(replayed=count, over_s=max(0.0, (count - 1) / wanted.per_s))
+
     @api.get("/{delivery_id}", summary="One delivery with its attempts and its event")
     async def show(delivery_id: str) -> DeliveryDetail:
         found = await records.delivery(delivery_id)
@@ -114,7 +155,7 @@ def router(records: Records, ledger: Ledger, sender: Sender) -> APIRouter:
             raise _unknown(delivery_id)
         if found[0].channel == UNROUTED:
             raise Problem(409, "Nowhere to send", "no route matched this alert: add one to notify.yaml first")
-        await ledger.replay(delivery_id)
+        await ledger.replay(Which(id=delivery_id))
         sender.wake()
         again = await records.delivery(delivery_id)
         return DeliveryView(**_fields((again or found)[0]))

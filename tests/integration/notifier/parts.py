@@ -107,17 +107,21 @@ class Receiver:
     script: dict[str, list[int | None]] = field(default_factory=dict)
     requests: list[Received] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    agrees_to: str = "*"
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     held: Counter[str] = field(default_factory=Counter)
     peaks: Counter[str] = field(default_factory=Counter)
 
     async def answer(self, request: web.Request) -> web.Response:
+        if request.method == "OPTIONS":
+            return web.Response(headers={"WebHook-Allowed-Origin": self.agrees_to})
         self.requests.append(Received(request.path, dict(request.headers), await request.read()))
         steps = self.script.get(request.path, [200])
         status = steps.pop(0) if len(steps) > 1 else steps[0]
         if status is None:
             await self.hang(request.path)
-        return web.Response(status=status or 200, text="as told", headers=self.headers)
+        text = self.requests[-1].body.decode() if request.path.startswith("/echo") else "as told"
+        return web.Response(status=status or 200, text=text, headers=self.headers)
 
     async def hang(self, path: str) -> None:
         """Hold the request until its client gives up; `peaks` keeps how many were held at once."""

@@ -68,5 +68,5 @@ def test_retry_after_in_both_forms(header: str | None, seconds: float | None) ->
 def test_the_default_schedule_lasts_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFIER_RETRY_S", raising=False)
     schedule = NotifierSettings(_env_file=None).notifier_retry_s
-    assert schedule[:3] == (5.0, 30.0, 120.0)
+    assert schedule[:7] == (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
     assert sum(schedule) > 48 * 3600 * 0.8

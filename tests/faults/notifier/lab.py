@@ -1,0 +1,187 @@
+"""A broker, a database and notifiers that are killed, with a receiver of webhooks that keeps what came."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+from aiohttp import web
+
+from datalab.bus.publisher import Publisher
+from datalab.local.layout import LabLayout
+from datalab.local.parts.postgres import embedded_url
+from datalab.local.state import LabState
+from schemas.alerts import AlertFiring
+from schemas.envelope import Event, new_event
+from tests.support.lab_parts import lab_parts
+from tests.support.polling import eventually
+from tests.support.processes import free_port, wait_until_ready
+
+
+@dataclass
+class Alerts:
+    """A receiver that takes every alert; `ids` counts the requests by webhook-id, `events` by alert."""
+
+    url: str = ""
+    ids: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Answer OPTIONS with consent, POST with 204."""
+        if request.method == "OPTIONS":
+            return web.Response(headers={"WebHook-Allowed-Origin": "*"})
+        self.ids[request.headers["webhook-id"]] += 1
+        self.events[(await request.json())["id"]] += 1
+        return web.Response(status=204)
+
+    @property
+    def repeated(self) -> int:
+        """How many webhook-ids came more than once."""
+        return sum(count > 1 for count in self.ids.values())
+
+
+@dataclass
+class FaultLab:
+    """Everything that runs, and how to ask it."""
+
+    home: Path
+    state: LabState
+    settings: dict[str, str]
+    publisher: Publisher
+    alerts: Alerts
+
+    @contextmanager
+    def notifier(self, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One more process of the notifier; killed at the end if it still runs then."""
+        env = {**os.environ, **self.settings, **environ}
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "tests.support.killed_notifier"]
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+    @contextmanager
+    def ready(self, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The same, once it answers that it is ready."""
+        with self.notifier(**environ) as process:
+            wait_until_ready(self.url, process, self.log, 60)
+            yield process
+
+    @property
+    def log(self) -> Path:
+        """What all notifiers of this lab have said."""
+        return self.home / "notifier.log"
+
+    @property
+    def url(self) -> str:
+        """Where the notifier answers."""
+        return f"http://127.0.0.1:{self.settings['NOTIFIER_PORT']}"
+
+    async def subscribe(self, url: str, types: Sequence[str]) -> dict[str, Any]:
+        """A subscription; the answer that made it."""
+        body = {"name": f"hook-{uuid.uuid4().hex[:8]}", "url": url, "event_types": list(types)}
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
+            answer = await client.post("/v1/subscriptions", json=body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    async def sql(self, statement: str, *values: object) -> list[Any]:
+        """Rows, straight from the database."""
+        connection = await asyncpg.connect(self.settings["DATABASE_URL"].replace("+asyncpg", ""))
+        try:
+            return list(await connection.fetch(statement, *values))
+        finally:
+            await connection.close()
+
+    async def balance(self) -> None:
+        """Fail unless every delivery is in a named state, with a reason where one is due."""
+        (row,) = await self.sql(
+            "SELECT count(*) AS due, count(*) FILTER (WHERE status IN ('delivered', 'pending') OR "
+            "(status IN ('suppressed', 'dead') AND reason IS NOT NULL)) AS named FROM notifier_deliveries"
+        )
+        assert row["due"] == row["named"]
+
+    async def settled(self, within_s: float = 90.0) -> None:
+        """Wait until nothing is pending; the books must balance at every look."""
+
+        async def pending() -> int:
+            await self.balance()
+            rows = await self.sql("SELECT count(*) AS n FROM notifier_deliveries WHERE status = 'pending'")
+            return int(rows[0]["n"])
+
+        await eventually(pending, until=lambda left: left == 0, within_s=within_s)
+
+    async def publish(self, count: int) -> list[str]:
+        """Publish alerts; returns the ids of their events."""
+        events = [_alert(number) for number in range(count)]
+        await self.publisher.publish_many(events)
+        return [event.id for event in events]
+
+
+@asynccontextmanager
+async def fault_lab(home: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[FaultLab]:
+    """An empty lab without a notifier, and a receiver; leases, waits and deadlines are short."""
+    async with AsyncExitStack() as stack:
+        alerts = Alerts()
+        alerts.url = await stack.enter_async_context(_serving(alerts))
+        parts = lab_parts(home / "lab", ["topics", "migrations"])
+        state = await asyncio.to_thread(parts.__enter__)
+        stack.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
+        kafka = f"127.0.0.1:{state.parts['kafka'].ports['kafka']}"
+        publisher = await stack.enter_async_context(Publisher(kafka, "faults", request_timeout_s=60))
+        settings = {
+            "DATALAB_HOME": str(home),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "DATABASE_URL": embedded_url(LabLayout.at(home / "lab")),
+            "NOTIFIER_PORT": str(free_port()),
+            "NOTIFIER_ALLOWED_HOSTS": alerts.url.removeprefix("http://"),
+            "NOTIFIER_LEASE_S": "5",
+            "NOTIFIER_DEADLINE_S": "3",
+            "NOTIFIER_POLL_S": "0.2",
+            "NOTIFIER_RETRY_S": "0.3,0.3,0.3,0.3,0.3",
+            **(environ or {}),
+        }
+        yield FaultLab(home, state, settings, publisher, alerts)
+
+
+@asynccontextmanager
+async def _serving(alerts: Alerts) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", alerts.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def _alert(number: int) -> Event:
+    name = uuid.uuid4().hex
+    data = AlertFiring(
+        fingerprint=name,
+        episode=f"{name}-1",
+        rule="quality-gate-failed",
+        severity="error",
+        summary=f"Quality gate failed for dataset {number}",
+        labels={"dataset": f"dataset-{number}"},
+        starts_at=datetime.now(UTC),
+    )
+    return new_event(data, source="faults/monitor")
