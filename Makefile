@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-notify bench-validation clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-bridge faults-notify bench-validation clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ bench-start: setup ## Seconds and memory of the lab's start
 
 bench-validation: setup ## Microseconds to judge an event's data, by the validators there are
 	@$(BIN)/python -m bench.validation
+
+faults-bridge: setup ## The bridge is killed, and what it needs: a run for each event, one only, in order
+	@$(BIN)/python -m tests.faults.bridge
 
 clean: ## Remove the environment and the lab's state
 	@if [ -x $(BIN)/datalab ]; then $(BIN)/datalab down; fi

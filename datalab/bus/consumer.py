@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 
 from datalab.bus.deadletters import DeadLetters
 from datalab.bus.faults import Fault
-from datalab.bus.membership import Share, Silence, joined, new_member
+from datalab.bus.membership import SESSION_S, Share, Silence, joined, new_member
 from datalab.bus.offsets import Offsets
 from datalab.bus.progress import Progress
 from datalab.bus.publisher import RecordRef
@@ -63,11 +63,12 @@ class Consumer(Generic[Message]):
         stall_s: float = 60.0,
         commit_every_s: float = 0.25,
         silence_s: float = 30.0,
+        session_s: float = SESSION_S,
     ) -> None:
         self._bootstrap, self._group, self._topics, self._batch = bootstrap, group, list(topics), batch
         self._handler, self._dead_letters, self._retry = handler, dead_letters, retry or RetryPolicy()
         self._progress, self._commit_every_s, self._silence_s = Progress(stall_s), commit_every_s, silence_s
-        self._decoder, self._prepare = decoder, prepare
+        self._decoder, self._prepare, self._session_s = decoder, prepare, session_s
 
     async def check(self) -> str | None:
         """Readiness: None, or why no progress is made."""
@@ -78,7 +79,7 @@ class Consumer(Generic[Message]):
         `silence_s`, on a new connection each time."""
         attempt = 0
         while not stop.is_set():
-            consumer = new_member(self._bootstrap, self._group)
+            consumer = new_member(self._bootstrap, self._group, self._session_s)
             offsets = Offsets(consumer, self._group, self._commit_every_s)
             try:
                 async with joined(consumer, self._topics, Share(self._progress.joined, offsets.flush)):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 
+SESSION_S = 15.0
 _LEAVE_S = 5.0
 # aiokafka asks a broker one question at a time. While that is one about partitions that have nothing, which the broker
 # answers only after this time, a partition with more to read, or to which a record comes just now, has to wait.
@@ -17,8 +18,9 @@ _FETCH_WAIT_MS = 50
 _FETCH_BYTES = 4 * 1024 * 1024
 
 
-def new_member(bootstrap: str, group: str) -> AIOKafkaConsumer:
-    """A consumer that commits only what it is told to, and may take an hour over a record."""
+def new_member(bootstrap: str, group: str, session_s: float = SESSION_S) -> AIOKafkaConsumer:
+    """A consumer that commits only what it is told to, and may take an hour over a record. Without a sign of life for
+    `session_s` the group gives its share to others."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
@@ -26,8 +28,8 @@ def new_member(bootstrap: str, group: str) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_FETCH_WAIT_MS,
         max_partition_fetch_bytes=_FETCH_BYTES,
-        session_timeout_ms=15_000,
-        heartbeat_interval_ms=3_000,
+        session_timeout_ms=int(session_s * 1000),
+        heartbeat_interval_ms=int(session_s * 1000 / 5),
         # A dependency may be away for long while a handler keeps trying; heartbeats go on meanwhile.
         max_poll_interval_ms=3_600_000,
     )

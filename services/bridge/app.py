@@ -122,6 +122,7 @@ def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Pub
             handler.handle,
             prepare=handler.prepare,
             dead_letters=KafkaDeadLetters(publisher),
+            session_s=settings.bridge_session_s,
             retry=RetryPolicy(longest_s=5.0, is_transient=is_transient),
         )
 

@@ -16,6 +16,8 @@ class BridgeSettings(LabSettings):
     bridge_group: str = Field(default="bridge", min_length=1)
     # How long a deployment may be unknown (while the lab registers it) before its events become dead letters.
     bridge_deployment_patience_s: float = Field(default=60.0, ge=0)
+    # How long an instance may give no sign of life before the others take over its partitions.
+    bridge_session_s: float = Field(default=15.0, ge=6)
     # How often Prefect's REST is asked what became of runs: while its events do not come by Kafka, and while they do.
     bridge_relay_poll_s: float = Field(default=1.0, gt=0)
     bridge_relay_look_s: float = Field(default=15.0, gt=0)

@@ -1,0 +1,33 @@
+"""The bridge is killed at each step of its work, one after the other: one run each, in order, told once.
+
+All cases, with more of everything, are in `make faults-bridge`.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tests.faults.bridge.cases import case, kill_once
+from tests.faults.bridge.parts import parts
+from tests.faults.bridge.steps import STEPS
+
+_EVENTS = 120
+
+
+async def test_killed_at_each_step_every_event_has_its_one_run(
+    kafka_bootstrap: str, database_url: str, prefect_api_url: str, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    async with (
+        parts(kafka_bootstrap, database_url, prefect_api_url, tmp_path) as lab,
+        case("killed at each step", lab, _EVENTS, chance) as run,
+    ):
+        await run.begin()
+        await run.bridges.start()
+        for number, step in enumerate(STEPS):
+            await kill_once(run, step, share=1 / (len(STEPS) + 1 - number))
+        books = await run.books()
+    assert books.faults() == []
+    assert (books.runs, books.told) == (_EVENTS, _EVENTS)
+    assert books.repeats > 0
