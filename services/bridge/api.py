@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query
 from datalab.runtime.web import Problem
 from datalab.store.tables.bridge import RunStateRow
 from schemas.codec import CodecError, decode_attributes
-from services.bridge.decisions import decide
+from services.bridge.explaining import explain
 from services.bridge.ledger import Ledger
 from services.bridge.rules_in_force import RulesInForce
 from services.bridge.views import (
@@ -48,7 +48,7 @@ def _add_rules(router: APIRouter, in_force: RulesInForce) -> None:
             decoded = decode_attributes({"specversion": "1.0", **event})
         except CodecError as error:
             raise Problem(422, "Not an event", f"{error}; send a CloudEvent as a JSON object") from error
-        views = [DecisionView.of(decide(rule, decoded)) for rule in in_force.book.rules]
+        views = [DecisionView.of(*explain(rule, decoded)) for rule in in_force.book.rules]
         return TestResult(event_id=decoded.id, decisions=views)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 
 from datalab.store.tables.bridge import RunStateRow, TriggerRow
 from services.bridge.decisions import Decision
+from services.bridge.explaining import Part
 from services.bridge.rules import Rule
 
 
@@ -91,8 +93,18 @@ class TracedTrigger(TriggerView):
     states: list[StateView] = []
 
 
+class PartView(BaseModel):
+    """A part of a rule's condition: holds, false, fails or unasked, and the event's values that it looked at."""
+
+    part: str
+    verdict: str
+    reason: str
+    values: dict[str, Any]
+    absent: list[str]
+
+
 class DecisionView(BaseModel):
-    """What a rule says about an event; `parameters` are those its run would get."""
+    """What a rule says about an event, part by part; `parameters` are those its run would get."""
 
     rule: str
     outcome: str
@@ -101,10 +113,11 @@ class DecisionView(BaseModel):
     parameters: dict[str, Any]
     tags: list[str]
     options: dict[str, Any]
+    conditions: list[PartView]
 
     @classmethod
-    def of(cls, decision: Decision) -> DecisionView:
-        """The view of a decision."""
+    def of(cls, decision: Decision, parts: Sequence[Part]) -> DecisionView:
+        """The view of a decision and its parts."""
         return cls(
             rule=decision.rule.name,
             outcome=decision.outcome,
@@ -113,6 +126,7 @@ class DecisionView(BaseModel):
             parameters=decision.parameters,
             tags=decision.tags,
             options=decision.options,
+            conditions=[PartView.model_validate(part.to_json()) for part in parts],
         )
 
 

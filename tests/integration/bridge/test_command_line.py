@@ -140,6 +140,16 @@ def test_rules_are_checked_and_explained(kafka_bootstrap: str) -> None:
     assert "stocks-file-arrived: condition  event.data.dataset == 'stocks' is false" in said.stdout
     explained = json.loads(datalab("rules", "explain", event.id, "--json").stdout)
     assert explained["rules"][0]["outcome"] == "condition"
+    parts = {found["rule"]: found["conditions"] for found in explained["rules"]}["stocks-file-arrived"]
+    assert [(part["part"], part["verdict"]) for part in parts] == [
+        ("on: lab.file.arrived.v1", "holds"),
+        ("event.data.dataset == 'stocks'", "false"),
+    ]
+    assert parts[1]["values"] == {"event.data.dataset": "no-such-dataset"}
+    only = datalab("rules", "explain", event.id, "--rule", "stocks-file-arrived")
+    assert "✗ event.data.dataset == 'stocks'  event.data.dataset = \"no-such-dataset\"" in only.stdout
+    assert "eventos" not in only.stdout
+    assert isinstance(datalab("rules", "explain", event.id, "--rule", "nosuch").exception, LookupError)
     assert explained["triggers"] is None
     assert isinstance(datalab("rules", "explain", "nosuch").exception, LookupError)
 
