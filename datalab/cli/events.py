@@ -16,7 +16,7 @@ from datalab.cli.times import since as time_of
 if TYPE_CHECKING:
     from datalab.bus.publisher import RecordRef
     from datalab.local.addresses import LabAddresses
-    from datalab.trace.tree import TraceNode
+    from datalab.trace.story import Story
     from schemas.envelope import Event
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
@@ -55,19 +55,23 @@ def show(event_id: Annotated[str, typer.Argument(help="The event's id")], timeou
 
 
 def trace(
-    event_id: Annotated[str, typer.Argument(help="The id of any event of the chain")],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Of an event, a run, a trigger, an alert or a delivery")],
     as_json: _Json = False,
     timeout: _Seconds = 30.0,
 ) -> None:
-    """Print what an event caused, and what caused it: runs, events, alerts, deliveries."""
+    """Print what something caused, and what caused it: events, runs, alerts, deliveries.
+
+    Of an alert that is named by its fingerprint the newest episode is meant.
+    """
     from datalab.trace.tree import render
 
-    correlation, roots = asyncio.run(_bounded(_trace(_lab(), event_id), timeout))
+    story = asyncio.run(_bounded(_story(_lab(), id_), timeout))
+    if story.without_ledgers:
+        typer.echo("datalab: Postgres does not answer, so runs and deliveries are missing below", err=True)
     if as_json:
-        body = {"event": event_id, "correlation": correlation, "trace": [root.to_json() for root in roots]}
-        typer.echo(json.dumps(body, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(story.to_json(), indent=2, ensure_ascii=False))
         return
-    for line in render(roots, event_id):
+    for line in render(story.roots, id_):
         typer.echo(line)
 
 
@@ -88,22 +92,15 @@ async def _tail(
             return
 
 
-async def _trace(lab: LabAddresses, event_id: str) -> tuple[str, list[TraceNode]]:
-    from datalab.store.engine import database_is_down
-    from datalab.trace.events import chain_of, find_event
-    from datalab.trace.ledgers import ledgers_of
-    from datalab.trace.tree import build_trace
+async def _story(lab: LabAddresses, id_: str) -> Story:
+    from datalab.store.engine import create_engine, create_sessions
+    from datalab.trace.story import tell
 
-    _, event = await find_event(lab.kafka, event_id)
-    chain = await chain_of(lab.kafka, event.correlation)
+    engine = create_engine(lab.database_url)
     try:
-        triggers, deliveries = await ledgers_of(lab.database_url, event.correlation, chain)
-    except Exception as error:
-        if not database_is_down(error):
-            raise
-        typer.echo("datalab: Postgres does not answer, so runs and deliveries are missing below", err=True)
-        triggers, deliveries = [], []
-    return event.correlation, build_trace(chain, triggers, deliveries)
+        return await tell(lab.kafka, create_sessions(engine), id_)
+    finally:
+        await engine.dispose()
 
 
 async def _bounded(work: Coroutine[Any, Any, Any], seconds: float) -> Any:

@@ -15,7 +15,8 @@ from schemas.envelope import Event
 
 @dataclass
 class TraceNode:
-    """One thing that happened. `kind` is event, run or delivery; `label` is for people."""
+    """One thing that happened. `kind` is event, run or delivery; `label` is for people. `names` are other ids by which
+    it may be asked for: of a run, or of an alert."""
 
     kind: str
     id: str
@@ -23,6 +24,7 @@ class TraceNode:
     label: str
     details: dict[str, Any]
     children: list[TraceNode] = field(default_factory=list)
+    names: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """The node and all below it, as JSON values."""
@@ -85,7 +87,7 @@ def build_trace(
 
 
 def render(roots: Iterable[TraceNode], asked: str) -> Iterator[str]:
-    """The tree as lines; the node that was asked for is marked."""
+    """The tree as lines; what was asked for is marked."""
     for root in roots:
         yield _line(root, asked)
         yield from _below(root, "", asked)
@@ -99,7 +101,7 @@ def _below(node: TraceNode, indent: str, asked: str) -> Iterator[str]:
 
 
 def _line(node: TraceNode, asked: str) -> str:
-    mark = "  ◀" if node.id == asked else ""
+    mark = "  ◀" if asked == node.id or asked in node.names else ""
     return f"{node.at.astimezone():%H:%M:%S.%f}"[:-3] + f"  {node.label}{mark}"
 
 
@@ -140,7 +142,10 @@ def _leads_back(node: TraceNode, parents: Mapping[int, TraceNode | None]) -> boo
 
 def _event_node(at: str, event: Event) -> TraceNode:
     details = {"type": event.type, "subject": event.subject, "source": event.source, "record": at}
-    return TraceNode("event", event.id, event.time, f"{event.type}  {event.subject}  {at}  {event.id}", details)
+    label = f"{event.type}  {event.subject}  {at}  {event.id}"
+    of_alert = frozenset(str(event.data[name]) for name in ("fingerprint", "episode") if event.data.get(name))
+    names = of_alert if event.type.startswith("lab.alert.") else frozenset()
+    return TraceNode("event", event.id, event.time, label, details, names=names)
 
 
 def _run_node(trigger: Trigger) -> TraceNode:
@@ -155,7 +160,8 @@ def _run_node(trigger: Trigger) -> TraceNode:
         "run_state": trigger.run_state,
         "reason": trigger.reason,
     }
-    return TraceNode("run", trigger.id, trigger.created_at, label, details)
+    names = frozenset([trigger.flow_run_id] if trigger.flow_run_id else [])
+    return TraceNode("run", trigger.id, trigger.created_at, label, details, names=names)
 
 
 def _delivery_node(delivery: Delivery) -> TraceNode:

@@ -35,6 +35,7 @@ from services.bridge.relay_tail import PrefectTail
 from services.bridge.rules import RuleBook
 from services.bridge.rules_in_force import RulesInForce
 from services.bridge.settings import BridgeSettings
+from services.bridge.traces_api import traces_router
 from services.bridge.trigger import TriggerHandler
 
 
@@ -94,6 +95,7 @@ async def build(
         app.include_router(bridge_router(rules, ledger, settings.prefect_pages))
         letters = dead_letters_router(settings.kafka_bootstrap_servers, publisher, sessions)
         app.include_router(letters)
+        app.include_router(traces_router(settings.kafka_bootstrap_servers, sessions))
         yield Bridge(app, consuming, relay)
 
 
