@@ -82,13 +82,15 @@ class Gate:
             await task
 
     async def _pass(self, request: Request) -> Response:
+        # All of it, before it is held: what was sent arrives, also when the sender is dead by then.
+        content = await request.body()
         trap = self._trap if _CREATES in request.url.path else None
         if trap is not None:
             await trap.hold("before")
         url = httpx.URL(self._upstream + request.url.path, query=request.url.query.encode())
         headers = {"content-type": request.headers.get("content-type", "application/json")}
         try:
-            answer = await self._client.request(request.method, url, content=await request.body(), headers=headers)
+            answer = await self._client.request(request.method, url, content=content, headers=headers)
         except httpx.HTTPError:
             return Response(status_code=502)
         if trap is not None:
