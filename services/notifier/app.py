@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -111,13 +112,20 @@ class Notifier:
             app.include_router(router, dependencies=behind_gate)
         return app
 
-    async def prepare(self) -> None:
-        """What must be so before anything is sent; ends the process with a line that says what to do if it is not."""
-        try:
-            if count := await self.subscriptions.seal_all():
-                log.info("subscriptions.sealed", count=count)
-        except SealError as error:
-            raise SystemExit(f"notifier: {error}") from None
+    async def send(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set, from when every secret could be opened; raises SealError if one cannot."""
+        while not stop.is_set():
+            try:
+                if count := await self.subscriptions.seal_all():
+                    log.info("subscriptions.sealed", count=count)
+                break
+            except Exception as error:
+                if not database_is_down(error):
+                    raise
+                log.warning("seal.retry", reason=type(error).__name__)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 1.0)
+        await self.sender.run(stop)
 
     async def check_sending(self) -> str | None:
         """Readiness: None, or since when something due lies there while nothing is recorded."""
@@ -134,7 +142,7 @@ class Notifier:
             stop,
             serve(self.web(health), self._settings.host, self._settings.notifier_port, stop),
             self.consumer.run(stop),
-            self.sender.run(stop),
+            self.send(stop),
             self._outcomes.run(stop),
             self._notices.run(stop),
             self._in_force.watch(stop),
@@ -158,13 +166,15 @@ async def main(stop: asyncio.Event) -> None:
         outgoing = await stack.enter_async_context(Outgoing(guard, clock))
         sessions = create_sessions(engine)
         notifier = Notifier(settings, in_force, sessions, publisher, outgoing, guard, seal, clock)
-        await notifier.prepare()
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("kafka", notifier.consumer.check)
         health.check("sending", notifier.check_sending)
         health.note("config", in_force.note)
-        await notifier.run(health, stop)
+        try:
+            await notifier.run(health, stop)
+        except SealError as error:
+            raise SystemExit(f"notifier: {error}") from None
 
 
 def _gate(settings: NotifierSettings, bearers: Bearers, audit_log: Audit) -> Gate:

@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -23,6 +24,7 @@ _READ_S = 2.0
 _SHOWN_AT_MOST = 200
 _KEPT_AT_MOST = 1000
 _IDLE_S = 30.0
+_URLS_REMEMBERED = 4096
 _NETWORK_FAULTS = (aiohttp.ClientError, ConnectionError)
 
 
@@ -48,6 +50,8 @@ class Outgoing:
     def __init__(self, guard: Guard, clock: Clock) -> None:
         self._guard, self._clock = guard, clock
         self._session: aiohttp.ClientSession | None = None
+        # What is judged there follows from the URL alone; names are looked up anew for each connection.
+        self._target = lru_cache(_URLS_REMEMBERED)(self._read)
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
@@ -102,7 +106,7 @@ class Outgoing:
         except _NETWORK_FAULTS as error:
             raise UnreachableError(_fault(error)) from None
 
-    def _target(self, url: str) -> URL:
+    def _read(self, url: str) -> URL:
         """The URL as the client reads it, so that what is checked and what is called cannot differ."""
         self._guard.check_form(url)
         try:

@@ -151,7 +151,7 @@ class Subscriptions:
         the start; returns how many subscriptions were sealed. Raises SealError."""
         sealed = 0
         async with self._sessions.begin() as session:
-            for row in await session.scalars(select(SubscriptionRow).with_for_update()):
+            for row in await session.scalars(select(SubscriptionRow).order_by(SubscriptionRow.id).with_for_update()):
                 for entry in row.secrets:
                     self._seal.open(entry["secret"])
                 if not all(is_sealed(entry["secret"]) for entry in row.secrets):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from datalab.runtime.web import Problem
@@ -59,6 +59,10 @@ class LedgerView(Balance):
     channels: dict[str, Balance]
 
 
+# An episode or a fingerprint, which the monitor makes; Postgres would take anything but NUL.
+Key = Annotated[str, Path(pattern=r"^[^\x00]{1,300}$")]
+
+
 def router(records: Records, in_force: NotifyInForce) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1", tags=["alerts"])
@@ -80,7 +84,7 @@ def router(records: Records, in_force: NotifyInForce) -> APIRouter:
         )
 
     @api.get("/alerts/{key}/explanation", summary="Which routes an alert takes, who is told, who is not, and why")
-    async def explanation(key: str) -> Explanation:
+    async def explanation(key: Key) -> Explanation:
         found = await records.judged(key, in_force.config)
         if found is None:
             raise _unknown(key)

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from datalab.runtime.web import Problem
 from datalab.store.tables.notifier import AttemptRow, DeliveryRow
-from services.notifier.api.pages import PageSize, PageToken, position_of, token_for
+from services.notifier.api.pages import Id, PageSize, PageToken, position_of, token_for
 from services.notifier.ledger import Ledger
 from services.notifier.records import Records
 from services.notifier.replaying import Which
@@ -141,7 +141,7 @@ def router(records: Records, ledger: Ledger, sender: Sender) -> APIRouter:
         return Replayed(replayed=count, over_s=max(0.0, (count - 1) / wanted.per_s))
 
     @api.get("/{delivery_id}", summary="One delivery with its attempts and its event")
-    async def show(delivery_id: str) -> DeliveryDetail:
+    async def show(delivery_id: Id) -> DeliveryDetail:
         found = await records.delivery(delivery_id)
         if found is None:
             raise _unknown(delivery_id)
@@ -149,7 +149,7 @@ def router(records: Records, ledger: Ledger, sender: Sender) -> APIRouter:
         return DeliveryDetail(**_fields(row), attempt_log=attempt_log(row, attempts), event=row.event)
 
     @api.post("/{delivery_id}:replay", status_code=202, summary="Send it again, under the same id")
-    async def replay(delivery_id: str) -> DeliveryView:
+    async def replay(delivery_id: Id) -> DeliveryView:
         found = await records.delivery(delivery_id)
         if found is None:
             raise _unknown(delivery_id)

@@ -7,11 +7,13 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 
 from datalab.runtime.web import Problem
 from services.notifier.records import Position
 
+# Ids of the notifier's own making; Postgres would take anything but NUL.
+Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
 PageSize = Annotated[int, Query(ge=1, le=500)]
 PageToken = Annotated[str | None, Query(max_length=500)]
 

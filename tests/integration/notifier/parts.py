@@ -120,7 +120,8 @@ class Receiver:
         status = steps.pop(0) if len(steps) > 1 else steps[0]
         if status is None:
             await self.hang(request.path)
-        text = self.requests[-1].body.decode() if request.path.startswith("/echo") else "as told"
+        # It gives back all it knows, the address included, as careless receivers do.
+        text = f"{self.requests[-1].body.decode()} {request.url}" if request.path.startswith("/echo") else "as told"
         return web.Response(status=status or 200, text=text, headers=self.headers)
 
     async def hang(self, path: str) -> None:

@@ -54,3 +54,24 @@ def test_a_subscription_from_beginning_to_end(notifier: Process, receiver: Recei
 def test_a_mistake_is_one_clear_line(notifier: Process) -> None:
     result = datalab(notifier, "subscriptions", "remove", "absent")
     assert str(result.exception) == "no subscription has the id or name 'absent' (HTTP 404)"
+
+
+def test_an_endpoint_that_agrees_late_is_switched_off_and_on(notifier: Process, receiver: Receiver) -> None:
+    receiver.agrees_to = "nobody"
+    words = ["subscriptions", "add", "late", f"{receiver.url}/late", "--match", "severity=critical", "--owner", "team"]
+    added = datalab(notifier, *words, "--signature", "v1+v1a", "--ordering", "subject")
+    assert added.exit_code == 0, added.output
+    assert "public key, for v1a: whpk_" in added.output
+    assert "nothing is sent to it yet: OPTIONS was not answered" in added.output
+    assert "has not agreed to receive" in datalab(notifier, "subscriptions", "list").output
+    assert datalab(notifier, "subscriptions", "handshake", "late").exit_code == 1
+    receiver.agrees_to = "*"
+    asked = datalab(notifier, "subscriptions", "handshake", "late")
+    assert (asked.exit_code, "late has agreed by handshake" in asked.output) == (0, True)
+    assert "disabled: switched off" in datalab(notifier, "subscriptions", "disable", "late").output
+    assert "late: active" in datalab(notifier, "subscriptions", "enable", "late").output
+    replayed = datalab(notifier, "deliveries", "replay", "--target", "late", "--since", "2h", "--rate", "5")
+    assert (replayed.exit_code, "due again: 0" in replayed.output) == (0, True)
+    assert "--match 'x': must be" in str(datalab(notifier, *words[:4], "--match", "x").exception)
+    assert "choose them by --target" in str(datalab(notifier, "deliveries", "replay").exception)
+    assert datalab(notifier, "subscriptions", "remove", "late").exit_code == 0
