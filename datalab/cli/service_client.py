@@ -66,6 +66,13 @@ def monitor() -> Iterator[ServiceClient]:
         yield ServiceClient("monitor", http)
 
 
+@contextmanager
+def bridge() -> Iterator[ServiceClient]:
+    """The bridge of DATALAB_HOME's lab, or of BRIDGE_URL."""
+    with httpx.Client(base_url=lab_addresses().bridge, timeout=15, trust_env=False) as http:
+        yield ServiceClient("bridge", http)
+
+
 def segment(text: str) -> str:
     """The text as one segment of a path."""
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""The bridge's REST: rules, triggers, traces. Reads only; nothing can be started here."""
+"""The bridge's REST: rules, which can be paused and resumed, triggers, traces."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from datalab.store.tables.bridge import RunStateRow
 from schemas.codec import CodecError, decode_attributes
 from services.bridge.explaining import explain
 from services.bridge.ledger import Ledger
+from services.bridge.pauses import Pauses
+from services.bridge.rules import Rule
 from services.bridge.rules_in_force import RulesInForce
 from services.bridge.views import (
     DecisionView,
+    PauseView,
     RuleList,
     RuleView,
     StateView,
@@ -24,22 +27,45 @@ from services.bridge.views import (
     TriggerList,
     TriggerView,
 )
+from services.bridge.waiting import WaitingTriggers
 
 PageSize = Annotated[int, Query(ge=1, le=500)]
 
 
-def bridge_router(rules: RulesInForce, ledger: Ledger, ui_url: str) -> APIRouter:
+def bridge_router(
+    rules: RulesInForce, ledger: Ledger, pauses: Pauses, waiting: WaitingTriggers, ui_url: str
+) -> APIRouter:
     """The endpoints over these rules and this ledger; `ui_url` is where Prefect shows runs."""
     router = APIRouter(prefix="/v1", tags=["bridge"])
-    _add_rules(router, rules)
+    _add_rules(router, rules, pauses, waiting)
+    _add_pauses(router, rules, pauses)
     _add_triggers(router, ledger, ui_url)
     return router
 
 
-def _add_rules(router: APIRouter, in_force: RulesInForce) -> None:
+def _add_pauses(router: APIRouter, in_force: RulesInForce, pauses: Pauses) -> None:
+    def named(name: str) -> Rule:
+        rule = in_force.book.by_name.get(name)
+        if rule is None:
+            raise Problem(404, "Not Found", f"rule {name!r} is not in force; GET /v1/rules lists them")
+        return rule
+
+    @router.post("/rules/{name}:pause", summary="Have the rule's matches wait from now on")
+    async def pause(name: str, reason: Annotated[str, Body(embed=True, max_length=500)] = "by a person") -> PauseView:
+        done = await pauses.pause(named(name), reason)
+        return PauseView.of(pauses.of(name), changed=done)
+
+    @router.post("/rules/{name}:resume", summary="Start what waits, in order, and go on")
+    async def resume(name: str) -> PauseView:
+        done = await pauses.resume(named(name).name, "by a person")
+        return PauseView.of(None, changed=done)
+
+
+def _add_rules(router: APIRouter, in_force: RulesInForce, pauses: Pauses, waiting: WaitingTriggers) -> None:
     @router.get("/rules", summary="The rules in force")
     async def rules() -> RuleList:
-        views = [RuleView.of(rule) for rule in in_force.book.rules]
+        counts = await waiting.counts()
+        views = [RuleView.of(rule, pauses.of(rule.name), counts.get(rule.name, 0)) for rule in in_force.book.rules]
         return RuleList(rules=views, since=in_force.since, fault=in_force.fault)
 
     @router.post("/rules:test", summary="What each rule says about an event (structured CloudEvent); starts nothing")
@@ -57,7 +83,7 @@ def _add_triggers(router: APIRouter, ledger: Ledger, ui_url: str) -> None:
     async def triggers(
         event_id: str | None = None,
         rule: str | None = None,
-        status: Literal["pending", "created", "dead"] | None = None,
+        status: Literal["pending", "waiting", "created", "dead", "suppressed"] | None = None,
         page_size: PageSize = 50,
         page_token: str | None = None,
     ) -> TriggerList:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 from fastapi import FastAPI
@@ -19,12 +20,16 @@ from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Check, Health
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
-from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
+from datalab.store.engine import POSTGRES, Sessions, check_database, create_engine, create_sessions, database_is_down
 from services.bridge.api import bridge_router
+from services.bridge.burying import Burial
 from services.bridge.consuming import Consuming, Subscribe
 from services.bridge.dead_letters_api import dead_letters_router
 from services.bridge.deployments import DeploymentMissingError, Deployments
+from services.bridge.dispatcher import Dispatcher
+from services.bridge.failures import Failures
 from services.bridge.ledger import Ledger
+from services.bridge.pauses import Pauses
 from services.bridge.prefect_history import PrefectHistory
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
 from services.bridge.prefect_runs import RunCreator
@@ -37,6 +42,8 @@ from services.bridge.rules_in_force import RulesInForce
 from services.bridge.settings import BridgeSettings
 from services.bridge.traces_api import traces_router
 from services.bridge.trigger import TriggerHandler
+from services.bridge.turns import Turns
+from services.bridge.waiting import WaitingTriggers
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,19 @@ class Bridge:
     app: FastAPI
     consuming: Consuming
     relay: Relay
+    dispatcher: Dispatcher
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Consume and relay until `stop` is set, without the HTTP face."""
-        await run_all(stop, self.relay.run(stop), self.consuming.run(stop))
+        """Consume, serve the queue and relay until `stop` is set, without the HTTP face."""
+        await run_all(stop, self.relay.run(stop), self.dispatcher.run(stop), self.consuming.run(stop))
+
+
+class _Queue(NamedTuple):
+    """What serves triggers that wait."""
+
+    waiting: WaitingTriggers
+    pauses: Pauses
+    dispatcher: Dispatcher
 
 
 @asynccontextmanager
@@ -70,7 +86,17 @@ async def build(
         sessions = create_sessions(engine)
         deployments, ledger = Deployments(http, clock), Ledger(sessions)
         runs = RunCreator(http, deployments)
-        handler = TriggerHandler(rules, ledger, runs, clock, patience_s=settings.bridge_deployment_patience_s)
+        queue = _queue(settings, rules, runs, sessions, publisher, clock)
+        handler = TriggerHandler(
+            rules,
+            ledger,
+            queue.waiting,
+            queue.pauses,
+            runs,
+            clock,
+            patience_s=settings.bridge_deployment_patience_s,
+            queued=queue.dispatcher.wake,
+        )
         relay = Relay(
             PrefectHistory(http),
             Outbox(engine, publisher),
@@ -88,15 +114,16 @@ async def build(
         health.check("prefect", http.check)
         health.check("deployments", _deployments_known(rules, deployments))
         health.check("relay", relay.check)
+        health.check("queue", queue.dispatcher.check)
         health.check("kafka", consuming.check)
         app = create_app(
             "bridge", health, needs=POSTGRES, description="Events start flow runs, exactly one each; runs report back."
         )
-        app.include_router(bridge_router(rules, ledger, settings.prefect_pages))
+        app.include_router(bridge_router(rules, ledger, queue.pauses, queue.waiting, settings.prefect_pages))
         letters = dead_letters_router(settings.kafka_bootstrap_servers, publisher, sessions)
         app.include_router(letters)
         app.include_router(traces_router(settings.kafka_bootstrap_servers, sessions))
-        yield Bridge(app, consuming, relay)
+        yield Bridge(app, consuming, relay, queue.dispatcher)
 
 
 async def run(stop: asyncio.Event) -> None:
@@ -111,6 +138,22 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, PrefectAwayError | DeploymentMissingError):
         return True
     return dependency_is_down(error) or database_is_down(error)
+
+
+def _queue(
+    settings: BridgeSettings,
+    rules: RulesInForce,
+    runs: RunCreator,
+    sessions: Sessions,
+    publisher: Publisher,
+    clock: Clock,
+) -> _Queue:
+    waiting, pauses = WaitingTriggers(sessions), Pauses(sessions, publisher)
+    burial = Burial(KafkaDeadLetters(publisher), settings.bridge_group)
+    turns = Turns(waiting, runs, burial, pauses, clock, patience_s=settings.bridge_deployment_patience_s)
+    failures = Failures(waiting, burial, pauses)
+    poll_s = settings.bridge_queue_poll_s
+    return _Queue(waiting, pauses, Dispatcher(rules, waiting, pauses, failures, turns, clock, poll_s=poll_s))
 
 
 def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Publisher) -> Subscribe:

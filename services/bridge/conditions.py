@@ -16,6 +16,7 @@ _FUNCTIONS = (
     "getHours getMilliseconds getMinutes getMonth getSeconds has int matches max min size startsWith string "
     "timestamp type uint"
 )
+_LONGEST_KEY = 500
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
 
 
@@ -56,7 +57,7 @@ class AnyOf:
             return False
 
 
-class Condition:
+class _Expression:
     """A compiled expression. Raises ConditionError when made."""
 
     def __init__(self, source: str) -> None:
@@ -77,6 +78,10 @@ class Condition:
         if strange := named.difference(_FUNCTIONS.split()):
             raise ConditionError(f"unknown function {', '.join(sorted(strange))}")
 
+
+class Condition(_Expression):
+    """An expression that is true or false of an event."""
+
     def judge(self, facts: Facts) -> Verdict:
         """Whether it holds. A field that the event lacks makes it false; any other failure raises."""
         try:
@@ -88,3 +93,24 @@ class Condition:
         if not isinstance(answer, bool):
             raise ConditionFailedError(f"gave {answer!r}, which is neither true nor false"[:300])
         return Verdict(answer, "" if answer else f"{self.source} is false")
+
+
+class Key(_Expression):
+    """An expression that says which events belong together. Without a source all do."""
+
+    def __init__(self, source: str | None) -> None:
+        super().__init__("''" if source is None else source)
+
+    def of(self, facts: Facts) -> str:
+        """The key of the event, at most 500 characters; raises ConditionFailedError, also for a field it lacks."""
+        try:
+            answer = self._program.execute(facts.context)
+        except (KeyError, IndexError) as error:
+            raise ConditionFailedError(f"the event has no {error}") from error
+        except Exception as error:
+            raise ConditionFailedError(f"{type(error).__name__}: {error}"[:300]) from error
+        if not isinstance(answer, str | int | float | bool):
+            raise ConditionFailedError(f"gave {answer!r}, which is neither text nor number"[:300])
+        if "\x00" in (key := str(answer)) or len(key) > _LONGEST_KEY:
+            raise ConditionFailedError(f"is longer than {_LONGEST_KEY} characters, or contains NUL")
+        return key

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from schemas.envelope import Event, event_id
 from services.bridge.conditions import ConditionFailedError, Facts
 from services.bridge.rules import Rule, RuleBook
-from services.bridge.templates import TemplateFailedError
+from services.bridge.templates import Occasion, TemplateFailedError
 
 EVENT_TAG, CORRELATION_TAG, RULE_TAG = "datalab.event=", "datalab.correlation=", "datalab.rule="
 Outcome = Literal["other-type", "own-run", "condition", "failed", "matched"]
@@ -27,6 +27,7 @@ class Decision:
     tags: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     error_class: str = ""
+    key: str = ""
 
     @property
     def concerns(self) -> bool:
@@ -47,16 +48,27 @@ def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:
     if _started_by(rule, event):
         # Else a rule on run events would start its own runs for ever.
         return Decision(rule, "own-run", "the run was started by this very rule")
+    facts = facts or Facts(event)
     try:
-        verdict = rule.condition.judge(facts or Facts(event))
+        verdict = rule.condition.judge(facts)
     except ConditionFailedError as error:
         return Decision(rule, "failed", f"where: {error}", error_class=type(error).__name__)
     if not verdict.holds:
         return Decision(rule, "condition", verdict.reason)
     try:
-        return Decision(rule, "matched", "", rule.parameters.render(event), _tags(rule, event), _options(rule, event))
+        key = rule.key.of(facts)
+    except ConditionFailedError as error:
+        return Decision(rule, "failed", f"key: {error}", error_class=type(error).__name__)
+    return decide_run(rule, Occasion([event], key))
+
+
+def decide_run(rule: Rule, occasion: Occasion) -> Decision:
+    """The run that the rule starts on this occasion, whose events it wants."""
+    try:
+        parameters, options = rule.parameters.render(occasion), _options(rule, occasion)
+        return Decision(rule, "matched", "", parameters, _tags(rule, occasion), options, key=occasion.key)
     except TemplateFailedError as error:
-        return Decision(rule, "failed", f"run: {error}", error_class=type(error).__name__)
+        return Decision(rule, "failed", f"run: {error}", error_class=type(error).__name__, key=occasion.key)
 
 
 def _started_by(rule: Rule, event: Event) -> bool:
@@ -75,13 +87,14 @@ def idempotency_key(rule: str, deployment: str, event: Event) -> str:
     return key if len(key) <= _LONGEST_KEY else f"datalab:{rule}:{event_id('run', rule, deployment, event.id)}"
 
 
-def _tags(rule: Rule, event: Event) -> list[str]:
+def _tags(rule: Rule, occasion: Occasion) -> list[str]:
+    event = occasion.events[-1]
     own = [EVENT_TAG + event.id, CORRELATION_TAG + event.correlation, RULE_TAG + rule.name]
-    return [*own, *(tag for tag in map(str, rule.tags.render(event)) if tag not in own)]
+    return [*own, *(tag for tag in map(str, rule.tags.render(occasion)) if tag not in own)]
 
 
-def _options(rule: Rule, event: Event) -> dict[str, Any]:
-    options: dict[str, Any] = rule.options.render(event)
+def _options(rule: Rule, occasion: Occasion) -> dict[str, Any]:
+    options: dict[str, Any] = rule.options.render(occasion)
     if "name" in options:
         options["name"] = str(options["name"])
     for name, value in options.get("labels", {}).items():

@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import String, func, or_, select, tuple_, update, values
 from sqlalchemy import column as sql_column
@@ -28,19 +29,15 @@ class Ledger:
     async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]:
         """The trigger's row, and whether it is new. A row that is there wins, so that a repeat asks Prefect for
         the very same run; only a dead one starts over, with the rule as it is now."""
-        row = _values(decision, event, ref)
-        fresh = {k: row[k] for k in ("deployment", "idempotency_key", "parameters", "tags", "options", "status")}
+        row = trigger_values(decision, event, ref)
         async with self._sessions.begin() as session:
             inserted = await session.scalar(
                 insert(TriggerRow).values(row).on_conflict_do_nothing().returning(TriggerRow.id)
             )
-            if inserted is None:
-                await session.execute(
-                    update(TriggerRow)
-                    .where(TriggerRow.id == row["id"], TriggerRow.status == "dead")
-                    .values(**fresh, reason=None, updated_at=func.now())
-                )
-            return await session.get_one(TriggerRow, row["id"]), inserted is not None
+            found = await session.get_one(TriggerRow, row["id"], with_for_update=inserted is None)
+            if found.status == "dead":
+                start_over(found, row)
+            return found, inserted is not None
 
     async def open_many(
         self, matches: Sequence[tuple[Decision, Event, RecordRef]]
@@ -48,7 +45,7 @@ class Ledger:
         """The rows of these triggers that still wait for their run, in order; and those of them that are new.
 
         What has a run, or is dead, is left to `open`."""
-        wanted = {trigger_id(d.rule.name, event): _values(d, event, ref) for d, event, ref in matches}
+        wanted = {trigger_id(d.rule.name, event): trigger_values(d, event, ref) for d, event, ref in matches}
         waiting = select(TriggerRow).where(TriggerRow.id.in_(wanted), TriggerRow.status == "pending")
         async with self._sessions.begin() as session:
             # A transaction has one `now()`; pages of triggers want an order.
@@ -130,7 +127,34 @@ class Ledger:
             return (await session.scalars(query)).all()
 
 
-def _values(decision: Decision, event: Event, ref: RecordRef) -> dict[str, object]:
+def start_over(dead: TriggerRow, fresh: Mapping[str, Any]) -> None:
+    """Give a dead trigger another life, with the rule as it is now. If it had a run, the next one has another key."""
+    attempt = dead.attempt
+    if dead.flow_run_id is not None:
+        note_attempt(dead)
+    for name in ("deployment", "parameters", "tags", "options", "rule_version", "key", "status"):
+        setattr(dead, name, fresh[name])
+    if dead.attempt == attempt:
+        dead.idempotency_key = fresh["idempotency_key"]
+    else:
+        dead.idempotency_key = attempt_key(fresh["idempotency_key"], dead.attempt)
+    dead.reason, dead.due_at, dead.retries = None, None, 0
+
+
+def note_attempt(row: TriggerRow) -> None:
+    """Put the run that ended among the earlier ones, and make room for the next: `attempt` is its number."""
+    row.earlier_runs = [*row.earlier_runs, {"run": row.flow_run_id, "state": row.run_state}]
+    row.attempt += 1
+    row.flow_run_id, row.run_state, row.run_finished, row.followed_up = None, None, False, False
+
+
+def attempt_key(key: str, attempt: int) -> str:
+    """The idempotency key of a further attempt, from that of the first."""
+    return f"{key}:attempt-{attempt}"
+
+
+def trigger_values(decision: Decision, event: Event, ref: RecordRef) -> dict[str, Any]:
+    """The row of a trigger whose run is to be created now. What failed to be rendered has no version yet."""
     deployment = decision.rule.spec.run.deployment
     return {
         "id": trigger_id(decision.rule.name, event),
@@ -146,6 +170,8 @@ def _values(decision: Decision, event: Event, ref: RecordRef) -> dict[str, objec
         "parameters": decision.parameters,
         "tags": decision.tags,
         "options": decision.options,
+        "key": decision.key,
+        "rule_version": decision.rule.version if decision.outcome == "matched" else "",
         "status": "pending",
     }
 

@@ -8,6 +8,10 @@ MATCHED = Counter("bridge_triggers_matched", "Events that a rule matched, repeat
 CREATED = Counter("bridge_runs_created", "Flow runs created", ["rule"])
 DUPLICATE = Counter("bridge_triggers_duplicate", "Repeated events that already had their run", ["rule"])
 DEAD = Counter("bridge_triggers_dead", "Triggers that cannot have a run", ["rule"])
+SUPPRESSED = Counter("bridge_triggers_suppressed", "Triggers that have no run for a reason of their rule", ["rule"])
+RETRIED = Counter("bridge_runs_retried", "Further attempts after failed runs", ["rule"])
+WAITING = Gauge("bridge_triggers_waiting", "Triggers that wait for their turn", ["rule"])
+PAUSED = Gauge("bridge_rule_paused", "1 while the rule is paused", ["rule"])
 EVENT_TO_CREATED = Histogram(
     "bridge_event_to_created_seconds",
     "Seconds from the event's time to the answer of Prefect that its run exists",

@@ -5,6 +5,7 @@ Reading files is `services.bridge.rule_files`; what a rule says about an event i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from schemas.catalog import UnknownEventTypeError, topic_for
 from schemas.envelope import Event
-from services.bridge.conditions import Condition, ConditionError, Facts
+from services.bridge.conditions import Condition, ConditionError, Facts, Key
+from services.bridge.limits import Limits, OnFailure
 from services.bridge.screening import Screen
 from services.bridge.templates import Template
 
@@ -30,6 +32,14 @@ def _known_type(type_: str) -> str:
 def _compiles(source: str) -> str:
     try:
         Condition(source)
+    except ConditionError as error:
+        raise ValueError(str(error)) from None
+    return source
+
+
+def _keys(source: str) -> str:
+    try:
+        Key(source)
     except ConditionError as error:
         raise ValueError(str(error)) from None
     return source
@@ -69,17 +79,22 @@ class RuleSpec(BaseModel):
     on: list[Annotated[str, AfterValidator(_known_type)]] = Field(min_length=1)
     where: Annotated[str, AfterValidator(_compiles)] = "true"
     run: RunSpec
+    key: Annotated[str, AfterValidator(_keys)] | None = None
+    limits: Limits | None = None
+    on_failure: OnFailure = OnFailure()
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule that can be applied. `origin` is file:line."""
+    """A rule that can be applied. `origin` is file:line; `version` differs once anything of the rule does."""
 
     spec: RuleSpec
     condition: Condition
     parameters: Template
     tags: Template
     options: Template
+    key: Key
+    version: str
     origin: str
 
     @classmethod
@@ -89,7 +104,14 @@ class Rule:
         named = {"labels": run.labels or None, "name": run.name, "work_queue_name": run.work_queue}
         options = Template({field: value for field, value in named.items() if value is not None})
         return cls(
-            spec, Condition(spec.where), Template(dict(run.parameters)), Template(list(run.tags)), options, origin
+            spec,
+            Condition(spec.where),
+            Template(dict(run.parameters)),
+            Template(list(run.tags)),
+            options,
+            Key(spec.key),
+            hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:16],
+            origin,
         )
 
     @property
@@ -97,12 +119,18 @@ class Rule:
         """The rule's name, unique in its book."""
         return self.spec.name
 
+    @property
+    def queued(self) -> bool:
+        """Whether its runs are started from the queue rather than in the turn of their event."""
+        return self.spec.limits is not None or self.spec.on_failure.retries > 0
+
 
 class RuleBook:
     """The rules in force, by the event types they listen to."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = list(rules)
+        self.by_name = {rule.name: rule for rule in self.rules}
         self._by_type: dict[str, list[Rule]] = {}
         for rule in self.rules:
             for type_ in dict.fromkeys(rule.spec.on):

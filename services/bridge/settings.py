@@ -21,6 +21,8 @@ class BridgeSettings(LabSettings):
     # How often Prefect's REST is asked what became of runs: while its events do not come by Kafka, and while they do.
     bridge_relay_poll_s: float = Field(default=1.0, gt=0)
     bridge_relay_look_s: float = Field(default=15.0, gt=0)
+    # How often to look at what waits for its turn; what this instance itself adds has it at once.
+    bridge_queue_poll_s: float = Field(default=0.5, gt=0)
     # How often to look whether the files of rules have changed.
     bridge_rules_poll_s: float = Field(default=2.0, gt=0)
 

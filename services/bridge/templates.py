@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, nodes
@@ -29,9 +31,27 @@ _ENV.globals.clear()
 # The braces with what Jinja takes for whitespace control; a minus after a blank belongs to the expression.
 _MARKS = re.compile(r"^\{\{[-+]?|-?\}\}$")
 
+_NAMES = frozenset({"event", "events", "window"})
+
 
 class TemplateFailedError(Exception):
     """The template cannot be rendered for this event, or gives what no run can take."""
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """What a run is for: one event or those of a window, in the order of their times; `key` says what they share."""
+
+    events: Sequence[Event]
+    key: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def names(self) -> dict[str, Any]:
+        """What templates see: the latest event, all of them, and the window."""
+        first, last = self.events[0], self.events[-1]
+        window = {"start": self.start or first.time, "end": self.end or last.time, "key": self.key}
+        return {"event": last, "events": list(self.events), "window": window | {"count": len(self.events)}}
 
 
 class Template:
@@ -40,10 +60,10 @@ class Template:
     def __init__(self, value: Any) -> None:
         self._render = _compile(value)
 
-    def render(self, event: Event) -> Any:
-        """The value for this event, as JSON types; raises TemplateFailedError."""
+    def render(self, occasion: Occasion) -> Any:
+        """The value for what the run is for, as JSON types; raises TemplateFailedError."""
         try:
-            value = to_jsonable_python(self._render({"event": event}))
+            value = to_jsonable_python(self._render(occasion.names()))
             json.dumps(value, allow_nan=False)
         except TemplateError as error:
             raise TemplateFailedError(str(error)) from error
@@ -66,9 +86,10 @@ def _compile(value: Any) -> Render:
 
 
 def _compile_text(source: str) -> Render:
-    unknown = meta.find_undeclared_variables(_ENV.parse(source)) - {"event"}
+    unknown = meta.find_undeclared_variables(_ENV.parse(source)) - _NAMES
     if unknown:
-        raise TemplateSyntaxError(f"unknown variable {', '.join(sorted(unknown))}; the event is `event`", 1)
+        known = "the event is `event`; there are also `events` and `window`"
+        raise TemplateSyntaxError(f"unknown variable {', '.join(sorted(unknown))}; {known}", 1)
     template = _ENV.from_string(source)
     if not _is_one_expression(source):
         return template.render

@@ -6,7 +6,7 @@ Every step can be repeated by anyone at any time: the row's id and the run's key
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,9 +21,11 @@ from services.bridge.decisions import Decision, decide_all, trigger_id
 from services.bridge.deployments import DeploymentMissingError
 from services.bridge.prefect_http import PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, ParametersRefusedError, Wanted
-from services.bridge.rules import RuleBook
+from services.bridge.rules import Rule, RuleBook
 
 log = get_logger(__name__)
+Match = tuple[Decision, Event, RecordRef]
+PAUSED = "the rule is paused"
 
 
 class Rules(Protocol):
@@ -56,12 +58,40 @@ class Triggers(Protocol):
     async def dead(self, id_: str, reason: str) -> bool: ...
 
 
+class Queue(Protocol):
+    """Where triggers wait; see services.bridge.waiting."""
+
+    async def add(
+        self, matches: Sequence[tuple[Decision, Event, RecordRef]], reason: str | None = None
+    ) -> list[str]: ...
+
+
+class Paused(Protocol):
+    """Which rules are paused; see services.bridge.pauses."""
+
+    def of(self, rule: str) -> object | None: ...
+    async def count_dead(self, rule: Rule) -> None: ...
+
+
 class TriggerHandler:
     """Handles events. Raises PermanentError with the reasons once every rule had its turn; what Prefect or the
-    database raise while away goes through, so that the event is tried again."""
+    database raise while away goes through, so that the event is tried again. Triggers of rules with a limit, with
+    retries, or paused are only put into the queue; `queued` is called after that."""
 
-    def __init__(self, rules: Rules, ledger: Triggers, runs: Runs, clock: Clock, *, patience_s: float) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        ledger: Triggers,
+        queue: Queue,
+        paused: Paused,
+        runs: Runs,
+        clock: Clock,
+        *,
+        patience_s: float,
+        queued: Callable[[], None] = lambda: None,
+    ) -> None:
         self._rules, self._ledger, self._runs, self._clock = rules, ledger, runs, clock
+        self._queue, self._paused, self._queued = queue, paused, queued
         self._patience_s = patience_s
         self._missing_since: dict[str, float] = {}
 
@@ -69,22 +99,46 @@ class TriggerHandler:
         """Create the runs of several events in few requests; returns the events that are settled: no rule wants them,
         or each has its runs. What cannot be done so is left to `handle`, which meets the same rows and keys."""
         waiting: dict[RecordRef, set[str]] = {}
-        matches = []
+        matches: list[Match] = []
+        queued: list[Match] = []
         for event, ref in batch:
             concerned = [decision for decision in decide_all(self._rules.book, event) if decision.concerns]
             waiting[ref] = {trigger_id(decision.rule.name, event) for decision in concerned}
-            matches += [(decision, event, ref) for decision in concerned if decision.outcome == "matched"]
-        created = await self._create_many(matches) if len(matches) > 1 else set()
-        return {ref for ref, triggers in waiting.items() if triggers <= created}
+            for decision in concerned:
+                if self._waits(decision):
+                    queued.append((decision, event, ref))
+                elif decision.outcome == "matched":
+                    matches.append((decision, event, ref))
+        settled = await self._enqueue(queued)
+        if len(matches) > 1:
+            settled |= await self._create_many(matches)
+        return {ref for ref, triggers in waiting.items() if triggers <= settled}
 
-    async def _create_many(self, matches: Sequence[tuple[Decision, Event, RecordRef]]) -> set[str]:
+    def _waits(self, decision: Decision) -> bool:
+        """What a rule cannot start now for want of a template that works waits as well while the rule is paused."""
+        if self._paused.of(decision.rule.name) is not None:
+            return True
+        return decision.rule.queued and decision.outcome == "matched"
+
+    async def _enqueue(self, matches: Sequence[Match]) -> set[str]:
+        """Put these triggers into the queue, which settles them; returns all their ids."""
+        for paused in (False, True):
+            group = [match for match in matches if (self._paused.of(match[0].rule.name) is not None) == paused]
+            if group:
+                for rule in await self._queue.add(group, PAUSED if paused else None):
+                    metrics.MATCHED.labels(rule).inc()
+        if matches:
+            self._queued()
+        return {trigger_id(decision.rule.name, event) for decision, event, _ in matches}
+
+    async def _create_many(self, matches: Sequence[Match]) -> set[str]:
         """The triggers that have their run now and had none before."""
         rows, new = await self._ledger.open_many(matches)
         for rule, count in Counter(row.rule for row in new).items():
             metrics.MATCHED.labels(rule).inc(count)
         times = {event.id: event.time for _, event, _ in matches}
         created: set[str] = set()
-        for deployment, group in _by_deployment(rows):
+        for deployment, group in by_deployment(rows):
             wanted = [wanted_run(row) for row in group]
             ids = await self._runs.create_many(deployment, wanted)
             runs = {row.id: id_ for row, id_ in zip(group, ids, strict=True) if id_ is not None}
@@ -112,16 +166,21 @@ class TriggerHandler:
 
     async def _fire(self, decision: Decision, event: Event, ref: RecordRef) -> None:
         rule = decision.rule.name
+        if self._waits(decision):
+            await self._enqueue([(decision, event, ref)])
+            return
         row, new = await self._ledger.open(decision, event, ref)
         if new:
             metrics.MATCHED.labels(rule).inc()
+        if row.status in ("waiting", "suppressed"):  # from when the rule had a limit, or was paused
+            return
         if row.status == "created":
             metrics.DUPLICATE.labels(rule).inc()
             log.info("trigger.duplicate", rule=rule, event_id=event.id, run_id=row.flow_run_id)
             return
         if decision.outcome == "failed":
-            raise await self._dead(row, decision.reason, decision.error_class)
-        run_id = await self._create(row)
+            raise await self._dead(decision.rule, row, decision.reason, decision.error_class)
+        run_id = await self._create(decision.rule, row)
         if await self._ledger.created(row.id, run_id):
             self._tell_created(row, run_id, event.time)
 
@@ -138,23 +197,24 @@ class TriggerHandler:
             seconds=waited,
         )
 
-    async def _create(self, row: TriggerRow) -> str:
+    async def _create(self, rule: Rule, row: TriggerRow) -> str:
         try:
             run_id = await self._runs.create(row.deployment, wanted_run(row))
         except (PrefectRefusedError, ParametersRefusedError) as error:
-            raise await self._dead(row, str(error), type(error).__name__) from error
+            raise await self._dead(rule, row, str(error), type(error).__name__) from error
         except DeploymentMissingError as error:
             since = self._missing_since.setdefault(error.name, self._clock.monotonic())
             if self._clock.monotonic() - since < self._patience_s:
                 raise
             waited = f"{error} (waited {self._patience_s:g} s)"
-            raise await self._dead(row, waited, type(error).__name__) from error
+            raise await self._dead(rule, row, waited, type(error).__name__) from error
         self._missing_since.pop(row.deployment, None)
         return run_id
 
-    async def _dead(self, row: TriggerRow, reason: str, cause: str) -> PermanentError:
+    async def _dead(self, rule: Rule, row: TriggerRow, reason: str, cause: str) -> PermanentError:
         if await self._ledger.dead(row.id, reason):
             metrics.DEAD.labels(row.rule).inc()
+            await self._paused.count_dead(rule)
         return PermanentError(reason, subjects=(row.rule,), cause=cause)
 
 
@@ -163,7 +223,7 @@ def wanted_run(row: TriggerRow) -> Wanted:
     return Wanted(row.idempotency_key, row.parameters, row.tags, row.options)
 
 
-def _by_deployment(rows: Sequence[TriggerRow]) -> Iterator[tuple[str, list[TriggerRow]]]:
+def by_deployment(rows: Sequence[TriggerRow]) -> Iterator[tuple[str, list[TriggerRow]]]:
     """As many rows of one deployment as a request may hold, in order."""
     groups: defaultdict[str, list[TriggerRow]] = defaultdict(list)
     for row in rows:

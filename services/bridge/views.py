@@ -11,11 +11,28 @@ from pydantic import BaseModel
 from datalab.store.tables.bridge import RunStateRow, TriggerRow
 from services.bridge.decisions import Decision
 from services.bridge.explaining import Part
+from services.bridge.pauses import Pause
 from services.bridge.rules import Rule
 
 
+class PauseView(BaseModel):
+    """Whether a rule is paused, and whether that is new."""
+
+    paused: bool
+    reason: str | None
+    since: datetime | None
+    changed: bool
+
+    @classmethod
+    def of(cls, pause: Pause | None, *, changed: bool) -> PauseView:
+        """The view of a pause, or of none."""
+        if pause is None:
+            return cls(paused=False, reason=None, since=None, changed=changed)
+        return cls(paused=True, reason=pause.reason, since=pause.since, changed=changed)
+
+
 class RuleView(BaseModel):
-    """A rule in force."""
+    """A rule in force, as it is written. `waiting`: how many of its triggers wait; `paused`: why, if it is."""
 
     name: str
     description: str
@@ -24,9 +41,16 @@ class RuleView(BaseModel):
     deployment: str
     parameters: dict[str, Any]
     tags: list[str]
+    key: str | None
+    limits: dict[str, Any] | None
+    on_failure: dict[str, Any]
+    version: str
+    waiting: int
+    paused: str | None
+    paused_since: datetime | None
 
     @classmethod
-    def of(cls, rule: Rule) -> RuleView:
+    def of(cls, rule: Rule, pause: Pause | None, waiting: int) -> RuleView:
         """The view of a rule."""
         spec = rule.spec
         return cls(
@@ -37,11 +61,19 @@ class RuleView(BaseModel):
             deployment=spec.run.deployment,
             parameters=spec.run.parameters,
             tags=list(spec.run.tags),
+            key=spec.key,
+            limits=spec.limits.model_dump(mode="json") if spec.limits else None,
+            on_failure=spec.on_failure.model_dump(mode="json"),
+            version=rule.version,
+            waiting=waiting,
+            paused=pause.reason if pause else None,
+            paused_since=pause.since if pause else None,
         )
 
 
 class TriggerView(BaseModel):
-    """A trigger: status is pending, created or dead (with a reason)."""
+    """A trigger: status is pending, waiting (perhaps with a reason, and not before `due_at`), created, dead or
+    suppressed (with a reason). `attempt` counts its runs; `earlier_runs` are those that failed."""
 
     id: str
     rule: str
@@ -61,6 +93,10 @@ class TriggerView(BaseModel):
     flow_run_id: str | None
     run_state: str | None
     run_url: str | None
+    key: str
+    due_at: datetime | None
+    attempt: int
+    earlier_runs: list[dict[str, Any]]
     created_at: datetime
     updated_at: datetime
 

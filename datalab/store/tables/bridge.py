@@ -12,11 +12,13 @@ from datalab.store.base import Base, now_column
 
 
 class TriggerRow(Base):
-    """One (rule, event): the promise of exactly one run. `id` is deterministic, and so is the idempotency key."""
+    """One (rule, event) or (rule, window): the promise of exactly one run. `id` is deterministic, and so is the
+    idempotency key. `waiting` rows have their turn in the order of `created_at` per rule and key; `suppressed` ones
+    have no run, for a reason."""
 
     __tablename__ = "bridge_triggers"
     __table_args__ = (
-        CheckConstraint("status IN ('pending', 'created', 'dead')", name="status"),
+        CheckConstraint("status IN ('pending', 'waiting', 'created', 'dead', 'suppressed')", name="status"),
         Index(None, "event_id"),
         Index(None, "flow_run_id"),
         Index(None, "correlation_id"),
@@ -27,6 +29,21 @@ class TriggerRow(Base):
             "created_at",
             postgresql_where=text("status = 'created' AND NOT run_finished"),
         ),
+        Index("ix_bridge_triggers_waiting", "rule", "key", "created_at", postgresql_where=text("status = 'waiting'")),
+        Index(
+            "ix_bridge_triggers_active",
+            "rule",
+            "key",
+            postgresql_where=text("status = 'created' AND NOT run_finished"),
+        ),
+        Index(
+            "ix_bridge_triggers_failed",
+            "updated_at",
+            postgresql_where=text(
+                "status = 'created' AND run_finished AND NOT followed_up AND run_state IN ('FAILED', 'CRASHED')"
+            ),
+        ),
+        Index("ix_bridge_triggers_dead", "rule", "updated_at", postgresql_where=text("status = 'dead'")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -48,8 +65,50 @@ class TriggerRow(Base):
     flow_run_id: Mapped[str | None]
     run_state: Mapped[str | None]
     run_finished: Mapped[bool] = mapped_column(server_default=text("false"))
+    # What shares a key keeps its order, and counts together against the rule's limits.
+    key: Mapped[str] = mapped_column(server_default=text("''"))
+    # The version of the rule that parameters, tags and options were rendered with; empty: not rendered yet.
+    rule_version: Mapped[str] = mapped_column(server_default=text("''"))
+    # A waiting row has no turn before this time.
+    due_at: Mapped[datetime | None]
+    # The number of the run, counted from 1; and how many of them were retries of their own accord.
+    attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    retries: Mapped[int] = mapped_column(server_default=text("0"))
+    earlier_runs: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    # Whether it has been decided what follows its failed run.
+    followed_up: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = now_column()
     updated_at: Mapped[datetime] = now_column()
+
+
+class TriggerEventRow(Base):
+    """An event that a trigger needs beyond the turn of its record: to be rendered later, or to become a dead letter."""
+
+    __tablename__ = "bridge_trigger_events"
+    __table_args__ = (Index(None, "trigger_id"), Index(None, "event_id"))
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    trigger_id: Mapped[str | None]
+    event: Mapped[dict[str, Any]]
+    topic: Mapped[str]
+    partition: Mapped[int]
+    offset: Mapped[int] = mapped_column(BigInteger)
+    occurred_at: Mapped[datetime]
+    created_at: Mapped[datetime] = now_column()
+
+
+class RulePauseRow(Base):
+    """A rule that starts nothing: since when, why, and in which version. Resumed ones stay, for dead letters from
+    before do not count again."""
+
+    __tablename__ = "bridge_rule_pauses"
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    rule_version: Mapped[str]
+    paused_at: Mapped[datetime] = now_column()
+    resumed_at: Mapped[datetime | None]
 
 
 class RunStateRow(Base):

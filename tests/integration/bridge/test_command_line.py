@@ -18,9 +18,12 @@ from datalab.bus.faults import Fault
 from datalab.bus.publisher import Publisher, RecordRef
 from datalab.bus.reader import read_events
 from datalab.cli import dlq, rules
+from datalab.runtime.serving import serve
 from schemas.codec import EncodedRecord, encode
 from schemas.envelope import Event
-from tests.integration.bridge.conftest import file_arrived
+from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
+from tests.support.polling import eventually
+from tests.support.processes import free_port
 
 
 @pytest.fixture
@@ -194,3 +197,33 @@ def test_a_rule_is_tried_on_the_events_that_are_there(kafka_bootstrap: str, tmp_
     assert datalab("rules", "test", str(draft), "--dir", str(in_force)).exit_code == 1
     draft.write_text(_rule("event.data.("))
     assert "draft.yaml:3: where:" in str(datalab("rules", "test", str(draft)).exception)
+
+
+async def test_a_rule_is_paused_and_resumed_from_the_command_line(
+    bridges: Bridges, prefect: PrefectLab, dataset: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await prefect.deploy(f"{dataset}/load")
+    port, stop = free_port(), asyncio.Event()
+    monkeypatch.setenv("BRIDGE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("DATALAB_HOME", str(tmp_path))
+    folder = str(tmp_path / "rules")
+    async with bridges.running(file_rule(dataset)) as bridge:
+        serving = asyncio.create_task(serve(bridge.app, "127.0.0.1", port, stop))
+        listed = await eventually(
+            lambda: asyncio.to_thread(datalab, "rules", "list", "--json", "--dir", folder),
+            until=lambda answer: json.loads(answer.stdout)[0]["in_force"] is not None,
+        )
+        assert json.loads(listed.stdout)[0]["in_force"]["paused"] is None
+        said = [
+            (await asyncio.to_thread(datalab, "rules", *command)).stdout.strip().splitlines()
+            for command in (("pause", "files", "--reason", "tests"), ("pause", "files"), ("list", "--dir", folder),
+                            ("resume", "files"), ("resume", "files"))
+        ]  # fmt: skip
+        # The bridge runs in this process as well, so that its log comes before.
+        assert [lines[-1] for lines in said[:2]] == ["files is paused.", "files was paused already: tests"]
+        assert said[2][-1].startswith("  PAUSED since ")
+        assert [lines[-1] for lines in said[3:]] == ["files goes on.", "files was not paused."]
+        unknown = await asyncio.to_thread(datalab, "rules", "resume", "nosuch")
+        assert "rule 'nosuch' is not in force" in str(unknown.exception)
+        stop.set()
+        await serving

@@ -16,11 +16,13 @@ from datalab.store.engine import create_engine, create_sessions
 from services.bridge.decisions import decide, idempotency_key
 from services.bridge.deployments import Deployments
 from services.bridge.ledger import Ledger
+from services.bridge.pauses import Pauses
 from services.bridge.prefect_http import PrefectHttp
 from services.bridge.prefect_runs import RunCreator
 from services.bridge.rules import Rule, RuleSpec
 from services.bridge.rules_in_force import RulesInForce
 from services.bridge.trigger import TriggerHandler
+from services.bridge.waiting import WaitingTriggers
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
 from tests.support.polling import eventually
 
@@ -179,7 +181,12 @@ async def _door(host: str, port: int) -> AsyncIterator[_Door]:
 
 
 async def test_the_runs_of_many_events_are_created_in_few_requests_each_once(
-    bridges: Bridges, prefect: PrefectLab, dataset: str, prefect_api_url: str, database_url: str
+    bridges: Bridges,
+    prefect: PrefectLab,
+    publisher: Publisher,
+    dataset: str,
+    prefect_api_url: str,
+    database_url: str,
 ) -> None:
     for name in ("load", "check"):
         await prefect.deploy(f"{dataset}/{name}")
@@ -187,15 +194,17 @@ async def test_the_runs_of_many_events_are_created_in_few_requests_each_once(
     settings = bridges.settings([file_rule(dataset), checks])
     events = [file_arrived(dataset, f"{number}.csv") for number in range(60)]
     batch = [(event, RecordRef("lab.files", 0, offset)) for offset, event in enumerate(events)]
-    ledger, clock = Ledger(create_sessions(engine := create_engine(database_url))), SystemClock()
+    sessions = create_sessions(engine := create_engine(database_url))
+    ledger, clock = Ledger(sessions), SystemClock()
     rules = RulesInForce(settings.rules_dir, clock)
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         http = PrefectHttp(client, prefect_api_url)
         runs = RunCreator(http, Deployments(http, clock))
-        first = TriggerHandler(rules, ledger, runs, clock, patience_s=1)
+        queue, pauses = WaitingTriggers(sessions), Pauses(sessions, publisher)
+        first = TriggerHandler(rules, ledger, queue, pauses, runs, clock, patience_s=1)
         # Killed right after, so nothing was committed and the successor is given all of them again.
         assert await first.prepare([*batch[:20], *batch[:5]]) == {ref for _, ref in batch[:20]}
-        successor = TriggerHandler(rules, ledger, runs, clock, patience_s=1)
+        successor = TriggerHandler(rules, ledger, queue, pauses, runs, clock, patience_s=1)
         assert await successor.prepare(batch) == {ref for _, ref in batch[20:]}
         waiting, _ = await ledger.page(size=1, token=None, event_id=None, rule=None, status="pending")
         assert not [row for row in waiting if row.event_id in {event.id for event in events}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -13,6 +14,8 @@ import yaml
 from datalab.runtime.settings import PROJECT_ROOT
 from schemas.envelope import Event
 from services.bridge.decisions import decide
+from services.bridge.durations import written
+from services.bridge.limits import follow_up, free_places
 from services.bridge.parameter_schema import ParameterSchema
 from services.bridge.rule_files import load_rule_file
 from services.bridge.rules import Rule
@@ -31,9 +34,10 @@ class Example:
 
 @dataclass
 class Outcome:
-    """What comes of the events: runs in the words of the page; reasons of faults by event."""
+    """What comes of the events: runs in the words of the page; the events that wait; reasons of faults by event."""
 
     runs: list[dict[str, Any]] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
     fails: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,13 +68,17 @@ def event(given: dict[str, Any]) -> Event:
 
 def applied(rule: Rule, given: dict[str, Any]) -> Outcome:
     """What the rule makes of the example's events, each taken once."""
-    outcome, schema = Outcome(), ParameterSchema(given.get("schema"), {}, enforced=True)
+    outcome, active = Outcome(), Counter[str]()
+    schema = ParameterSchema(given.get("schema"), {}, enforced=True)
     for one in {e.id: e for e in map(event, given["events"])}.values():
         decision = decide(rule, one)
         fault = decision.reason if decision.outcome == "failed" else schema.fault(decision.parameters)
         if fault and decision.concerns:
             outcome.fails[one.id] = fault
+        elif decision.outcome == "matched" and not free_places(rule.spec.limits, active[decision.key], 1):
+            outcome.waits.append(one.id)
         elif decision.outcome == "matched":
+            active[decision.key] += 1
             outcome.runs.append({"of": [one.id], **_run(rule, decision)})
     return outcome
 
@@ -82,3 +90,12 @@ def _run(rule: Rule, decision: Any) -> dict[str, Any]:
         "tags": decision.tags,
         "options": decision.options,
     }
+
+
+def followed(rule: Rule, given: dict[str, Any]) -> list[str]:
+    """What follows each of the run's ends: a retry after so long, the dead letter, or nothing."""
+    found = []
+    for retries, state in enumerate(given["ends"]):
+        decision = follow_up(rule.spec.on_failure, "run", state, retries)
+        found.append(f"retry after {written(decision.delay)}" if decision.kind == "retry" else decision.kind)
+    return found

@@ -11,7 +11,7 @@ from schemas.envelope import Event
 from services.bridge.conditions import Condition, ConditionFailedError, Facts
 from services.bridge.decisions import Decision, decide, decide_all, idempotency_key, trigger_id
 from services.bridge.rules import Rule, RuleBook, RuleSpec
-from services.bridge.templates import Template, TemplateFailedError
+from services.bridge.templates import Occasion, Template, TemplateFailedError
 
 DATA: dict[str, Any] = {"dataset": "stocks", "size": 5, "ratio": 0.5, "names": ["a", "b"], "code": "0012", "none": None}
 
@@ -92,7 +92,7 @@ def test_a_condition_that_cannot_be_judged_is_a_failure_and_not_a_no(where: str)
     ],
 )
 def test_a_template_keeps_the_type_of_its_value(template: Any, value: Any) -> None:
-    rendered = Template(template).render(event())
+    rendered = Template(template).render(Occasion([event()]))
     assert rendered == value
     assert type(rendered) is type(value)
 
@@ -113,7 +113,7 @@ def test_a_template_keeps_the_type_of_its_value(template: Any, value: Any) -> No
 )
 def test_a_template_that_fails_or_reaches_too_far_fails_the_rule(template: str) -> None:
     with pytest.raises(TemplateFailedError):
-        Template(template).render(event())
+        Template(template).render(Occasion([event()]))
     decision = decide(rule(parameters={"p": template}), event())
     assert decision.outcome == "failed"
     assert decision.reason.startswith("run: ")
@@ -125,11 +125,11 @@ def test_a_template_that_fails_or_reaches_too_far_fails_the_rule(template: str) 
 )
 def test_values_that_prefect_must_not_be_given_are_refused(value: Any) -> None:
     with pytest.raises(TemplateFailedError):
-        Template("{{ event.data.x }}").render(event(data={"x": [value]}))
+        Template("{{ event.data.x }}").render(Occasion([event(data={"x": [value]})]))
 
 
 def test_a_backslash_before_u0000_is_no_nul() -> None:
-    assert Template("{{ event.data.x }}").render(event(data={"x": "\\u0000"})) == "\\u0000"
+    assert Template("{{ event.data.x }}").render(Occasion([event(data={"x": "\\u0000"})])) == "\\u0000"
 
 
 def test_ids_follow_from_rule_and_event_alone() -> None:

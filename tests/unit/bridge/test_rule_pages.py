@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
 from datalab.runtime.settings import PROJECT_ROOT
 from services.bridge.rules import RuleSpec
-from tests.unit.bridge.rule_pages import Example, applied, examples, loaded
+from tests.unit.bridge.rule_pages import Example, applied, examples, followed, loaded
 
 PAGES = ("rules.md", "rules.pt-BR.md")
 _RAN = [example for example in examples("rules.md") if example.outcome is not None]
@@ -27,10 +27,20 @@ def test_a_rule_of_the_page_does_what_stands_beside_it(example: Example, tmp_pat
     outcome = applied(loaded(example, tmp_path), example.outcome)
     expected = example.outcome["runs"]
     assert [{key: run[key] for key in told} for run, told in zip(outcome.runs, expected, strict=True)] == expected
+    assert outcome.waits == example.outcome.get("waits", [])
     reasons: dict[str, str] = example.outcome.get("fails", {})
     assert outcome.fails.keys() == reasons.keys()
     for id_, part in reasons.items():
         assert part in outcome.fails[id_]
+
+
+@pytest.mark.parametrize("example", [e for e in _RAN if e.outcome and "ends" in e.outcome], ids=_named)
+def test_what_follows_failed_runs_is_what_the_page_says(example: Example, tmp_path: Path) -> None:
+    assert example.outcome is not None
+    rule = loaded(example, tmp_path)
+    assert followed(rule, example.outcome) == example.outcome["follows"]
+    cap = rule.spec.on_failure.pause_after
+    assert {dead: cap.exceeded(dead) for dead in example.outcome["pauses"]} == example.outcome["pauses"]
 
 
 def test_every_rule_of_the_page_has_its_example() -> None:
@@ -54,8 +64,8 @@ def test_the_portuguese_page_shows_rules_of_the_english_one() -> None:
 def _keys(model: type[BaseModel], path: str = "") -> list[str]:
     found = []
     for name, about in model.model_fields.items():
-        inner: Any = about.annotation
         found.append(path + name)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found += _keys(inner, f"{path}{name}.")
+        for inner in (about.annotation, *get_args(about.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                found += _keys(inner, f"{path}{name}.")
     return found

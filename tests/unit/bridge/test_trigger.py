@@ -20,7 +20,7 @@ from services.bridge.deployments import DeploymentMissingError, Deployments
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, RunCreator, Wanted
 from services.bridge.rules import Rule, RuleBook, RuleSpec
-from services.bridge.trigger import TriggerHandler
+from services.bridge.trigger import PAUSED, TriggerHandler
 
 REF = RecordRef("lab.files", 0, 7)
 EVENT = Event(id="e1", source="/test", type="lab.file.arrived.v1", time=datetime(2026, 1, 1, tzinfo=UTC), data={"n": 1})
@@ -93,13 +93,53 @@ def rule(name: str, deployment: str = "f/d", where: str = "true", **run: Any) ->
     return Rule.of(RuleSpec.model_validate(spec), "test")
 
 
+def limited(name: str, **run: Any) -> Rule:
+    spec = {"name": name, "on": [EVENT.type], "limits": {"active": 1}, "run": {"deployment": "f/d", **run}}
+    return Rule.of(RuleSpec.model_validate(spec), "test")
+
+
 @dataclass(frozen=True)
 class InForce:
     book: RuleBook
 
 
-def handler(*rules: Rule, runs: Runs, ledger: Ledger, clock: Clock | None = None) -> TriggerHandler:
-    return TriggerHandler(InForce(RuleBook(rules)), ledger, runs, clock or Clock(), patience_s=60)
+class Queue:
+    def __init__(self) -> None:
+        self.added: list[tuple[str, str, str | None]] = []
+
+    async def add(self, matches: Sequence[tuple[Decision, Event, RecordRef]], reason: str | None = None) -> list[str]:
+        self.added += [(decision.rule.name, event.id, reason) for decision, event, _ in matches]
+        return [decision.rule.name for decision, _, _ in matches]
+
+
+class Paused:
+    def __init__(self, *rules: str) -> None:
+        self.rules, self.counted = rules, list[str]()
+
+    def of(self, rule: str) -> str | None:
+        return "because" if rule in self.rules else None
+
+    async def count_dead(self, rule: Rule) -> None:
+        self.counted.append(rule.name)
+
+
+def handler(
+    *rules: Rule,
+    runs: Runs,
+    ledger: Ledger,
+    clock: Clock | None = None,
+    queue: Queue | None = None,
+    paused: Paused | None = None,
+) -> TriggerHandler:
+    return TriggerHandler(
+        InForce(RuleBook(rules)),
+        ledger,
+        queue or Queue(),
+        paused or Paused(),
+        runs,
+        clock or Clock(),
+        patience_s=60,
+    )
 
 
 async def test_a_repeat_of_a_settled_event_does_not_ask_prefect_again() -> None:
@@ -260,3 +300,29 @@ async def test_an_event_that_no_rule_wants_is_settled_and_one_whose_rule_fails_i
     handled = handler(failing, runs=runs, ledger=Ledger())
     assert await handled.prepare(batch) == {batch[n][1] for n in (0, 1, 3)}
     assert runs.bulks == [], "a single event is not worth a bulk request"
+
+
+async def test_a_limited_rule_is_settled_by_its_place_in_the_queue() -> None:
+    runs, queue, batch = Runs(), Queue(), _events(2)
+    handled = handler(limited("a"), runs=runs, ledger=Ledger(), queue=queue)
+    assert await handled.prepare(batch) == {ref for _, ref in batch}
+    await handled.handle(*_events(3)[2])
+    assert queue.added == [("a", "e0", None), ("a", "e1", None), ("a", "e2", None)]
+    assert (runs.calls, runs.bulks) == ([], [])
+
+
+async def test_what_a_paused_rule_matches_waits_also_where_its_template_fails() -> None:
+    ledger, queue, batch = Ledger(), Queue(), _events(2)
+    broken = rule("broken", parameters={"p": "{{ event.data.nosuch }}"})
+    handled = handler(broken, rule("fine"), runs=Runs(), ledger=ledger, queue=queue, paused=Paused("broken"))
+    await handled.handle(*batch[0])
+    assert queue.added == [("broken", "e0", PAUSED)]
+    assert {row.rule: row.status for row in ledger.rows.values()} == {"fine": "created"}
+
+
+async def test_each_dead_letter_counts_towards_the_rules_pause() -> None:
+    paused = Paused()
+    refused = handler(rule("a"), runs=Runs({"f/d": PrefectRefusedError(409, "no")}), ledger=Ledger(), paused=paused)
+    with pytest.raises(PermanentError):
+        await refused.handle(EVENT, REF)
+    assert paused.counted == ["a"]
