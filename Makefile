@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-bridge faults-notify bench-validation clean
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-bridge faults-notify bench-validation clean bench-lake
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ faults-notify: setup ## The notifier killed at each step, odd receivers, outages
 
 bench-notify: setup ## Deliveries a second, their latency, beside failing receivers, and in a storm of alerts
 	@$(BIN)/python -m bench.notify
+
+bench-lake: setup ## What the lake's guarantees cost, beside the guide's code and Great Expectations (SIZE=small: quick)
+	@$(BIN)/python -m bench.lake $(if $(filter small,$(SIZE)),--rows 100000 --large 500000 --rounds 2)
 
 bench-start: setup ## Seconds and memory of the lab's start
 	@$(BIN)/python -m bench.start

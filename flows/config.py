@@ -140,6 +140,15 @@ DEPLOYMENTS = (
         description="Says which rows of a file were put in quarantine, and why.",
         tags=("quality",),
     ),
+    Deployment(
+        name="quarantine-replay",
+        flow="quarantine-replay",
+        entrypoint="flows/quarantine_replay_flow.py:quarantine_replay",
+        pool=ETL_POOL,
+        cron=None,
+        description="Judges what is in quarantine by the rules of today, and merges what passes.",
+        tags=("quality",),
+    ),
 )
 
 

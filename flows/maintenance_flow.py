@@ -99,6 +99,8 @@ def _maintain_table(job: Job, table: LakeTable, outcome: TableOutcome) -> None:
         _back_up(job, table, outcome, "before deleting")
     if job.limits.dry_run or "backup" in outcome.problems:
         return
+    if not _attempt(job, outcome.problems, "safety", lambda: tasks.require_safe(job, table)):
+        return
     if admitted and (plan := outcome.purge):
         outcome.purged = _with_spark(job, outcome, "purge", lambda: tasks.run_purge(job, table, plan)) is not None
         if not outcome.purged:

@@ -33,17 +33,20 @@ from flows.lake import (
     report_page,
     silver,
     sources,
+    table_rules,
 )
 from flows.lake import books as lake_books
 from flows.lake.announcements import TableUpdate
 from flows.lake.books import Books
+from flows.lake.bronze import Appended
 from flows.lake.datasets import Dataset, choose_dataset, load_datasets
 from flows.lake.definitions import FORMATS
 from flows.lake.errors import BatchError, LakeError, ReportError
 from flows.lake.hooks import end_spark_work
 from flows.lake.job import Job
+from flows.lake.judging import judge
 from flows.lake.locks import dataset_lock
-from flows.lake.quality import GateResult
+from flows.lake.quality import GateResult, Measured
 from flows.lake.report import quality_report
 from flows.lake.report_page import RunReport
 from flows.lake.session import SparkConnection
@@ -142,13 +145,14 @@ def _load_directory(job: Job, path: Path, files: list[Path]) -> dict[str, Any]:
 
 def _load_file(job: Job, path: Path) -> dict[str, Any]:
     """One file from Bronze to Gold."""
-    staged, bronze_version = ingest_bronze(job, path)
-    gate = check_quality(job, staged)
+    staged, appended = ingest_bronze(job, path)
+    measured = check_quality(job, staged, appended)
+    gate, bronze_version = measured.gate, appended.version
     publish(job, [announcements.quality_checked(job.trace, job.dataset, job.table("bronze"), staged, gate)])
     if gate.refused_by:
         _conclude(job, RunReport(job.dataset, staged, gate, None, {}, {}, job.trace.run_id))
         gate.raise_if_refused(staged.uri)
-    silver_version, books = update_silver(job, staged, gate)
+    silver_version, books = update_silver(job, staged, appended, measured)
     refreshed = refresh_gold(job, staged)
     tables = {job.table("bronze").path: bronze_version, job.table("silver").path: silver_version}
     tables |= {job.table("gold", name).path: update.version for name, update in refreshed.items()}
@@ -208,32 +212,40 @@ def identify_files(files: list[Path]) -> list[str | None]:
 
 
 @task(name="bronze", **_TASK)
-def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, int]:
-    """Stage the file and append it to Bronze, once."""
+def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, Appended]:
+    """Stage the file and append it to Bronze, once, with what the gate finds of each record."""
     staged = loading.stage(path, job.staging, job.dataset)
     with job.spark.session(staged.size_bytes) as spark:
         origin = bronze.Origin(job.trace.run_id, job.trace.event_id)
-        return staged, bronze.append_file(spark, job.table("bronze"), job.dataset, staged, origin)
+        return staged, bronze.append_file(
+            spark, job.table("bronze"), job.dataset, staged, origin, with_rules=job.with_rules
+        )
 
 
 @task(name="quality", **_TASK)
-def check_quality(job: Job, staged: StagedFile) -> GateResult:
-    """Hold every row against the rules; nothing is written."""
+def check_quality(job: Job, staged: StagedFile, appended: Appended) -> Measured:
+    """Count what the gate found; nothing is written."""
     with job.spark.session(staged.size_bytes) as spark:
-        judged = _judged(job, spark, staged)
-        return quality.measure(job.dataset, judged, with_rules=job.with_rules, min_rows=job.min_rows)
+        judged = judged_rows(job, spark, staged, appended)
+        if not job.with_rules:
+            return quality.measure(job.dataset, judged, with_rules=False)
+        usual = table_rules.usual_rows(spark, job.table("ledger"), job.dataset, but=staged.ingest_id)
+        rules = table_rules.table_checks(job.dataset, job.min_rows, usual)
+        references = table_rules.broken_references(job.dataset, job.lake, judged)
+        return quality.measure(job.dataset, judged, with_rules=True, table_rules=rules, references=references)
 
 
 @task(name="silver", **_TASK)
-def update_silver(job: Job, staged: StagedFile, gate: GateResult) -> tuple[int, Books]:
+def update_silver(job: Job, staged: StagedFile, appended: Appended, measured: Measured) -> tuple[int, Books]:
     """Quarantine what broke a rule, merge what did not, and check the books."""
+    gate = measured.gate
     with job.spark.session(job.size_with(staged)) as spark:
-        judged = _judged(job, spark, staged)
-        accepted = silver.accepted_rows(job.dataset, judged)
-        held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate.quarantined)
-        version = silver.merge_accepted(spark, job.table("silver"), job.dataset, accepted)
+        judged = judged_rows(job, spark, staged, appended)
+        rows = silver.silver_rows(job.dataset, quality.accepted(job.dataset, judged, measured))
+        held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate)
+        version = silver.merge_accepted(spark, job.table("silver"), job.dataset, rows)
         books = lake_books.take_stock(
-            spark, job.table("silver"), job.dataset, staged.ingest_id, gate, accepted, quarantined=held
+            spark, job.table("silver"), job.dataset, staged.ingest_id, gate, rows, quarantined=held
         )
     books.check()
     return version, books
@@ -273,8 +285,7 @@ def write_report(job: Job, run: RunReport) -> Path:
 def finish(job: Job, run: RunReport, page: Path) -> None:
     """Write the ledger, last: until then a run over the directory takes the file again."""
     with job.spark.session(0) as spark:
-        outcome = lake_books.COMPLETE if run.books else lake_books.REFUSED
-        lake_books.record(spark, job.table("ledger"), job.dataset, run.staged, run.gate, outcome, run.run_id)
+        lake_books.record(spark, job.table("ledger"), job.dataset, _entry(run))
     key = f"medallion-{job.dataset.name.replace('_', '-')}"
     create_markdown_artifact(
         key=key,
@@ -286,9 +297,23 @@ def finish(job: Job, run: RunReport, page: Path) -> None:
     )
 
 
-def _judged(job: Job, spark: Any, staged: StagedFile) -> Any:
+def _entry(run: RunReport) -> lake_books.Entry:
+    gate, staged = run.gate, run.staged
+    return lake_books.Entry(
+        staged.ingest_id,
+        staged.uri,
+        staged.sha256,
+        run.run_id,
+        lake_books.COMPLETE if run.books else lake_books.REFUSED,
+        gate.rules_applied,
+        Books(gate.rows, gate.accepted, gate.quarantined, gate.dropped, gate.duplicates),
+    )
+
+
+def judged_rows(job: Job, spark: Any, staged: StagedFile, appended: Appended) -> Any:
+    """The file's records in Bronze as typed rows with their verdicts. Lazy."""
     records = bronze.ingested(spark, job.table("bronze"), staged.ingest_id)
-    return quality.judge(job.dataset, records, with_rules=job.with_rules)
+    return judge(job.dataset, records, with_rules=job.with_rules, judged=appended.judged)
 
 
 if __name__ == "__main__":

@@ -70,10 +70,9 @@ def quarantine_audit(
 @task(name="look-through", **_TASK)
 def look_through(settings: FlowSettings, lake: Lake, dataset: str, source_uri: str | None, sample: int) -> Findings:
     """Once no other run writes the dataset."""
-    root = quarantined.lake_directory(lake)
     log = get_run_logger()
     with dataset_lock(lake.work / "locks", dataset, wait_s=settings.lock_wait_s, say=log.info):
-        return quarantined.find(root, dataset, source_uri, sample)
+        return quarantined.find(lake, dataset, source_uri, sample)
 
 
 @task(name="publish", **_TASK)

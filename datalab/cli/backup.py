@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from datalab.cli.refusals import plain_errors
 
 if TYPE_CHECKING:
     from flows.config import FlowSettings
@@ -32,7 +33,7 @@ def list_(table: _AnyTable = None, as_json: _Json = False) -> None:
     """List the backups by table, the newest first."""
     from flows.upkeep.catalogue import kept
 
-    with _plain_errors():
+    with plain_errors():
         _print(kept(_store(_settings()), table), as_json=as_json)
 
 
@@ -41,7 +42,7 @@ def verify(table: _AnyTable = None, version: _Version = None, as_json: _Json = F
     """Read every file of the backups and compare it with what was copied. Ends with 1 if one is damaged."""
     from flows.upkeep.catalogue import checked, kept
 
-    with _plain_errors():
+    with plain_errors():
         found = [b for b in kept(_store(_settings()), table) if version in (None, b.version)]
         damaged = _print(map(checked, found), as_json=as_json)
         if version is not None and not found:
@@ -67,7 +68,7 @@ def restore(
     from flows.upkeep.inventory import lake_directory
     from flows.upkeep.restore import restore_held
 
-    with _plain_errors():
+    with plain_errors():
         settings = _settings()
         backup = chosen(_store(settings), table, version)
         target = (to or lake_directory(settings.lake_root) / table).absolute()
@@ -99,18 +100,6 @@ def _print(backups: Iterable[Kept], *, as_json: bool) -> int:
                 f"{backup.table:<28} version {backup.version:<5} {backup.rows:>12,} rows {size:>12} {made} {took}"
             )
     return damaged
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What the lake refuses is one line on stderr, and 1."""
-    from flows.errors import FlowError
-
-    try:
-        yield
-    except FlowError as error:
-        typer.echo(f"datalab: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _settings() -> FlowSettings:

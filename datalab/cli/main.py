@@ -23,6 +23,7 @@ _COMMANDS = (
     "subscriptions",
     "deliveries",
     "backup",
+    "quarantine",
     "alerts",
     "thresholds",
     "notify",

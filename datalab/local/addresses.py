@@ -14,7 +14,7 @@ from datalab.local.parts.postgres import embedded_url
 from datalab.runtime.settings import PROJECT_ROOT
 
 _USUAL = {"kafka": 9092, "prefect": 4200, "mlflow": 5000, "ingest": 8081, "bridge": 8082, "monitor": 8083,
-          "notifier": 8084, "dashboard": 8501, "inbox": 8025}  # fmt: skip
+          "notifier": 8084, "dashboard": 8501, "inbox": 8025, "spark": 15002}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class LabAddresses:
     database_url: str
     landing: Path
     lake: str
+    spark_remote: str
 
     @property
     def pages(self) -> dict[str, str]:
@@ -70,4 +71,5 @@ def lab_addresses(environ: Mapping[str, str] | None = None) -> LabAddresses:
         database_url=external_database(layout, environ) or embedded_url(layout),
         landing=Path(environ.get("LANDING_DIR") or layout.home / "landing").absolute(),
         lake=environ.get("LAKE_ROOT") or str(layout.home / "lake"),
+        spark_remote=environ.get("SPARK_REMOTE") or f"sc://127.0.0.1:{ports['spark']}",
     )

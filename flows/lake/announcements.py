@@ -9,6 +9,7 @@ from flows.lake.books import Books
 from flows.lake.datasets import Dataset
 from flows.lake.errors import AnnouncementError
 from flows.lake.quality import GateResult
+from flows.lake.replay import Replayed
 from flows.lake.staging import StagedFile
 from flows.lake.tables import Table
 from flows.trace import Trace
@@ -17,6 +18,7 @@ from schemas.envelope import Event
 from schemas.quality import QualityFailed, QualityPassed
 
 SOURCE = "/flows/medallion-etl"
+REPLAY = "/flows/quarantine-replay"
 
 
 @dataclass(frozen=True)
@@ -78,3 +80,30 @@ def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: 
         rows_duplicate=books.duplicates if books else 0,
     )
     return trace.event(SOURCE, data, staged.ingest_id, update.table.path, dataset.version)
+
+
+def replayed(trace: Trace, dataset: Dataset, updates: list[TableUpdate], file: Replayed, cause: str) -> list[Event]:
+    """lab.dataset.updated for the tables that records from quarantine went into. `cause` names the state of the
+    quarantine before: what is replayed from it is one thing however often it is tried."""
+    return [
+        trace.event(
+            REPLAY,
+            DatasetUpdated(
+                dataset=dataset.name,
+                layer=update.layer,
+                table=update.table.path,
+                version=update.version,
+                run_id=trace.run_id,
+                source_uri=file.waiting.source_uri,
+                rows_in=update.rows_in,
+                rows_written=update.rows_written,
+                rows_quarantined=file.kept if update.layer == "silver" else 0,
+                rows_duplicate=file.superseded if update.layer == "silver" else 0,
+            ),
+            file.waiting.ingest_id,
+            update.table.path,
+            dataset.version,
+            cause,
+        )
+        for update in updates
+    ]

@@ -6,14 +6,13 @@ also tells a run over a directory which files are done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset
 from flows.lake.errors import BooksError
 from flows.lake.quality import GateResult
 from flows.lake.session import SMALL_BYTES
-from flows.lake.staging import StagedFile
 from flows.lake.tables import Table, ident, is_missing, text
 
 if TYPE_CHECKING:
@@ -70,41 +69,58 @@ def take_stock(
     return Books(gate.rows, in_silver, quarantined, gate.dropped, gate.duplicates)
 
 
-def record(
-    spark: SparkSession,
-    ledger: Table,
-    dataset: Dataset,
-    staged: StagedFile,
-    gate: GateResult,
-    outcome: str,
-    run_id: str | None,
-) -> None:
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger. `cause` tells apart what may write one for the same file under the same definition."""
+
+    ingest_id: str
+    source_uri: str
+    source_sha256: str
+    run_id: str | None
+    outcome: str
+    rules_applied: bool
+    books: Books
+    cause: str = ""
+
+
+def record(spark: SparkSession, ledger: Table, dataset: Dataset, entry: Entry) -> None:
     """Write the ingestion's line, once for each outcome under each definition."""
     line = {
-        "ingest_id": text(staged.ingest_id),
+        "ingest_id": text(entry.ingest_id),
         "dataset": text(dataset.name),
-        "outcome": text(outcome),
-        "source_uri": text(staged.uri),
-        "source_sha256": text(staged.sha256),
-        "run_id": text(run_id),
+        "outcome": text(entry.outcome),
+        "source_uri": text(entry.source_uri),
+        "source_sha256": text(entry.source_sha256),
+        "run_id": text(entry.run_id),
         "rules_version": text(dataset.version),
-        "rules_applied": str(gate.rules_applied).lower(),
-        "rows_in": f"{gate.rows}L",
-        "silver": f"{gate.accepted}L",
-        "quarantined": f"{gate.quarantined}L",
-        "dropped": f"{gate.dropped}L",
-        "duplicates": f"{gate.duplicates}L",
+        "rules_applied": str(entry.rules_applied).lower(),
+        **{name: f"{count}L" for name, count in asdict(entry.books).items()},
         "finished_at": "current_timestamp()",
     }
     row = spark.sql("SELECT " + ", ".join(f"{value} AS {name}" for name, value in line.items()))
+    application = f"ledger:{entry.ingest_id}:{dataset.version}:{entry.outcome}:{entry.rules_applied}{entry.cause}"
     (
         row.write.format("delta")
         .mode("append")
         .option("mergeSchema", "true")
-        .option("txnAppId", f"ledger:{staged.ingest_id}:{dataset.version}:{outcome}:{gate.rules_applied}")
+        .option("txnAppId", application)
         .option("txnVersion", "1")
         .save(ledger.path)
     )
+
+
+def latest(spark: SparkSession, ledger: Table, ingest_id: str) -> Books | None:
+    """The books of a finished ingestion as they were last written; None without any."""
+    try:
+        rows = spark.sql(
+            f"SELECT rows_in, silver, quarantined, dropped, duplicates FROM {ledger.sql} "
+            f"WHERE ingest_id = {text(ingest_id)} AND outcome = {text(COMPLETE)} ORDER BY finished_at DESC LIMIT 1"
+        ).collect()
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+    return Books(**rows[0].asDict()) if rows else None
 
 
 def settled(spark: SparkSession, ledger: Table) -> set[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
 from flows.lake.expressions import FAULT, METADATA, RESCUED
+from flows.lake.judging import judged_by, with_verdict
+from flows.lake.parquet_staging import nested_fields
 from flows.lake.staging import StagedFile
 from flows.lake.tables import Table, ident, text, unglobbed
 
@@ -30,25 +32,46 @@ class Origin:
     event_id: str | None = None
 
 
-def append_file(spark: SparkSession, table: Table, dataset: Dataset, staged: StagedFile, origin: Origin) -> int:
-    """Append the staged file once; returns the table's version. Raises SourceError if a column is missing."""
+@dataclass(frozen=True)
+class Appended:
+    """The table's version after the append. `judged`: the records bear the verdict of the rules that were given."""
+
+    version: int
+    judged: bool
+
+
+def append_file(
+    spark: SparkSession, table: Table, dataset: Dataset, staged: StagedFile, origin: Origin, *, with_rules: bool = True
+) -> Appended:
+    """Append the staged file once, each record with the verdict of the gate; hold the dataset.
+
+    Raises SourceError if a column is missing.
+    """
     missing = dataset.missing_columns(staged.header)
     if missing:
         raise SourceError(
             f"{staged.uri}: column {', '.join(missing)} of dataset {dataset.name!r} is missing; "
             f"the file has: {', '.join(staged.header)}"
         )
-    read = _read_csv if staged.layout == "csv" else _read_records
-    records = read(spark, dataset, staged).selectExpr(*bronze_columns(dataset, staged, origin, _now()))
+    records = _READERS[staged.layout](spark, dataset, staged).selectExpr(
+        *bronze_columns(dataset, staged, origin, _now())
+    )
+    before = table.version(spark)
     (
-        records.write.format("delta")
+        with_verdict(dataset, records, with_rules=with_rules)
+        .write.format("delta")
         .mode("append")
         .option("mergeSchema", "true")
         .option("txnAppId", f"bronze:{staged.ingest_id}")
         .option("txnVersion", "1")
         .save(table.path)
     )
-    return table.written_version(spark)
+    version = table.written_version(spark)
+    if version != before:
+        return Appended(version, True)
+    # It was there already, perhaps by other rules.
+    records = ingested(spark, table, staged.ingest_id)
+    return Appended(version, judged_by(dataset, records, with_rules=with_rules))
 
 
 def ingested(spark: SparkSession, table: Table, ingest_id: str) -> DataFrame:
@@ -110,9 +133,28 @@ def _read_records(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
     )
 
 
+def _read_parquet(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
+    names, nested = dataset.canonical_names(staged.header), nested_fields(staged.path)
+    values = (
+        f"to_json({ident(field)}) AS {ident(name)}"
+        if field in nested
+        else f"CAST({ident(field)} AS STRING) AS {ident(name)}"
+        for field, name in zip(staged.header, names, strict=True)
+    )
+    return spark.read.parquet(_location(staged)).selectExpr(
+        *values,
+        f"CAST(NULL AS STRING) AS {RESCUED}",
+        f"CAST(NULL AS STRING) AS {FAULT}",
+        f"monotonically_increasing_id() + 1 AS {_POSITION}",
+    )
+
+
 def _location(staged: StagedFile) -> str:
     return "file:" + unglobbed(str(staged.path))
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+_READERS = {"csv": _read_csv, "records": _read_records, "parquet": _read_parquet}

@@ -59,6 +59,7 @@ class Dataset(Definition):
     # Both are for maintenance alone: a critical dataset is backed up each time; without a retention all rows stay.
     critical: bool = False
     retention: dict[Literal["bronze", "silver", "quarantine"], Retention] = Field(default_factory=dict)
+    zorder: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _keys_are_required_columns(self) -> Self:
@@ -70,6 +71,11 @@ class Dataset(Definition):
         names = [rule.name for rule in self.rules] + [rule.name for rule in self.table_rules]
         if len(names) != len(set(names)):
             raise ValueError("two rules have the same name")
+        if unknown := [name for name in self.zorder if name not in self.columns or name in self.partitions]:
+            raise ValueError(f"zorder: {unknown[0]!r} is not a column, or partitions the table already")
+        for rule in self.table_rules:
+            if unknown := [name for name in rule.columns if name not in self.columns]:
+                raise ValueError(f"table rule {rule.name!r}: {unknown[0]!r} is not a column")
         return self
 
     @model_validator(mode="after")
@@ -93,7 +99,9 @@ class Dataset(Definition):
     @property
     def version(self) -> str:
         """Changes whenever what makes the tables does; 12 hexadecimal digits."""
-        content = json.dumps(self.model_dump(mode="json", exclude={"charts", "critical", "retention"}), sort_keys=True)
+        content = json.dumps(
+            self.model_dump(mode="json", exclude={"charts", "critical", "retention", "zorder"}), sort_keys=True
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def known_column(self, field: str) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from flows.lake.errors import SourceError
 from schemas import sources
@@ -45,10 +45,52 @@ class Rule(Definition):
     expression: Expression
 
 
+class Fresh(Definition):
+    """The newest value of a date or timestamp may be so old."""
+
+    column: Name
+    within_days: int = Field(gt=0)
+
+
+class Volume(Definition):
+    """The rows of a file against the median of the last files."""
+
+    at_least: float = Field(default=0.5, ge=0)
+    at_most: float = Field(default=2.0, gt=0)
+    of_last: int = Field(default=10, ge=3, le=1000)
+
+
+class References(Definition):
+    """`columns` maps columns to those of `table` (LAYER/NAME in the lake) that must have their values."""
+
+    columns: dict[Name, Name] = Field(min_length=1)
+    table: Annotated[str, StringConstraints(pattern=r"^(bronze|silver|gold)/[a-z][a-z0-9_]*$")]
+
+
 class TableRule(Definition):
+    """A rule over all rows of a file: one of an expression, `unique`, `fresh`, `volume` and `references`."""
+
     name: Name
     severity: Literal["warn", "fail"]
-    expression: Expression
+    expression: Expression | None = None
+    unique: tuple[Name, ...] = ()
+    fresh: Fresh | None = None
+    volume: Volume | None = None
+    references: References | None = None
+
+    @model_validator(mode="after")
+    def _is_one_rule(self) -> Self:
+        kinds = ("expression", "unique", "fresh", "volume", "references")
+        given = [kind for kind in kinds if getattr(self, kind)]
+        if len(given) != 1:
+            raise ValueError(f"table rule {self.name!r} must have one of {', '.join(kinds)}; it has {given or 'none'}")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it names, apart from those in an expression."""
+        fresh = (self.fresh.column,) if self.fresh else ()
+        return (*self.unique, *fresh, *(self.references.columns if self.references else ()))
 
 
 class Source(sources.Source):

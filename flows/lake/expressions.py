@@ -1,20 +1,26 @@
-"""From a dataset's definition to Spark SQL: typed columns, the rules each row is held against, and its fate.
+"""From a dataset's definition to Spark SQL: typed columns, the rules each row is held against, and what it broke.
 
 Pure text; what it yields runs the same on Spark Connect and on a classic driver.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.lake.datasets import INGESTED_AT, Column, Dataset
 from flows.lake.tables import ident, text
 from schemas.quality import RuleSeverity
 
-ACCEPTED, QUARANTINED, DROPPED, DUPLICATE = "accepted", "quarantined", "dropped", "duplicate"
 METADATA = (INGESTED_AT, "_source_file", "_source_sha256", "_event_id", "_run_id", "_ingest_id", "_row_number")
 # A record that cannot be a row, as it was written, and why.
 RESCUED, FAULT = "_rescued_data", "_fault"
+# What the gate found when the record was written to Bronze: the names of broken checks (NULL: none), by which rules,
+# and a hash of the typed key. Kept there, as to evaluate rules once, beside the write, costs next to nothing.
+BROKEN, RULES, KEY_HASH = "_broken", "_rules_version", "_key_hash"
+VERDICT = (BROKEN, RULES, KEY_HASH)
+# A record as it came keeps its values under these names, beside the typed ones.
+RAW, _TEXT = "_raw_", "_text_"
 
 
 @dataclass(frozen=True)
@@ -27,14 +33,13 @@ class Check:
     sql: str
 
 
-def text_columns(dataset: Dataset) -> str:
-    """A struct of the trimmed raw values; an empty one counts as absent and gives way to the column's default."""
-    fields = ", ".join(f"{text(name)}, {_given(name, column)}" for name, column in dataset.columns.items())
-    return f"named_struct({fields}) AS _text"
+def text_columns(dataset: Dataset) -> list[str]:
+    """The trimmed raw values; an empty one counts as absent and gives way to the column's default."""
+    return [f"{_given(name, column)} AS {_text_of(name)}" for name, column in dataset.columns.items()]
 
 
 def typed_columns(dataset: Dataset) -> list[str]:
-    """One expression per column, from `_text`; a value that cannot be cast becomes NULL."""
+    """One expression per column, from its text; a value that cannot be cast becomes NULL."""
     return [f"{_typed(name, column)} AS {ident(name)}" for name, column in dataset.columns.items()]
 
 
@@ -42,7 +47,7 @@ def structural_checks(dataset: Dataset) -> list[Check]:
     """What Silver cannot do without, whatever the dataset's own rules are."""
     checks = [Check("well_formed", "quarantine", f"{RESCUED} IS NULL", f"{RESCUED} IS NULL")]
     for name, column in dataset.columns.items():
-        raw, typed = f"_text.{ident(name)}", ident(name)
+        raw, typed = _text_of(name), ident(name)
         if column.required:
             checks.append(Check(f"{name}_present", "quarantine", f"{name} IS NOT NULL", f"{raw} IS NOT NULL"))
         if column.type != "string" or column.expression:
@@ -57,43 +62,55 @@ def row_checks(dataset: Dataset, *, with_rules: bool) -> list[Check]:
     return structural_checks(dataset) + (own if with_rules else [])
 
 
+def rules_mark(dataset: Dataset, *, with_rules: bool) -> str:
+    """What a verdict was made by; one by another definition, or without the dataset's own rules, is another."""
+    return dataset.version if with_rules else f"{dataset.version} without rules"
+
+
+def verdict(dataset: Dataset, *, with_rules: bool) -> list[str]:
+    """The columns of VERDICT, from typed columns."""
+    return [
+        broken_checks(row_checks(dataset, with_rules=with_rules)),
+        f"{text(rules_mark(dataset, with_rules=with_rules))} AS {RULES}",
+        f"xxhash64({', '.join(ident(key) for key in dataset.keys)}) AS {KEY_HASH}",
+    ]
+
+
 def broken_checks(checks: list[Check]) -> str:
-    """The names of the checks that a row breaks. NULL counts as held: absence has a check of its own."""
+    """The names of the checks that a row breaks, NULL if it breaks none. A check that is NULL counts as held: absence
+    has a check of its own."""
+    held = " AND ".join(f"coalesce({check.sql}, true)" for check in checks) or "true"
     cases = ", ".join(f"CASE WHEN NOT ({check.sql}) THEN {text(check.name)} END" for check in checks)
-    return f"array_compact(array({cases})) AS _broken"
+    return f"CASE WHEN NOT ({held}) THEN array_compact(array({cases})) END AS {BROKEN}"
 
 
-def fate(dataset: Dataset, checks: list[Check]) -> list[str]:
-    """Two steps: what the checks decide, then which row of a key stays (the last of the file)."""
-    keys = ", ".join(ident(key) for key in dataset.keys)
-    decided = (
-        f"CASE WHEN {_breaks_any(checks, 'quarantine')} THEN '{QUARANTINED}' "
-        f"WHEN {_breaks_any(checks, 'drop')} THEN '{DROPPED}' ELSE '{ACCEPTED}' END AS _decided"
-    )
-    newest = f"row_number() OVER (PARTITION BY _decided, {keys} ORDER BY _row_number DESC)"
-    final = f"CASE WHEN _decided = '{ACCEPTED}' AND {newest} > 1 THEN '{DUPLICATE}' ELSE _decided END AS _fate"
-    return [decided, final]
+def breaks_any(checks: Sequence[Check], *severities: RuleSeverity) -> str:
+    """Whether a row broke a check of these severities, over `_broken`; never NULL."""
+    names = [text(check.name) for check in checks if check.severity in severities]
+    if not names:
+        return "false"
+    return f"({BROKEN} IS NOT NULL AND arrays_overlap({BROKEN}, array({', '.join(names)})))"
 
 
 def raw_record(columns: list[str]) -> str:
     """The record as it came, as JSON."""
-    return f"to_json(struct({', '.join(ident(name) for name in columns)})) AS _raw_record"
+    fields = ", ".join(f"{text(name)}, {ident(RAW + name)}" for name in [*columns])
+    return f"to_json(named_struct({fields}, {text(RESCUED)}, {RESCUED})) AS _raw_record"
+
+
+def _text_of(name: str) -> str:
+    return ident(_TEXT + name)
 
 
 def _given(name: str, column: Column) -> str:
-    given = f"nullif(trim({ident(name)}), '')"
+    given = f"nullif(trim({ident(RAW + name)}), '')"
     return f"coalesce({given}, {column.default})" if column.default else given
 
 
 def _typed(name: str, column: Column) -> str:
-    value = f"_text.{ident(name)}"
+    value = _text_of(name)
     if column.normalise:
         value = f"{column.normalise}({value})"
     if column.expression:
         return column.expression.replace("{text}", value)
     return value if column.type == "string" else f"try_cast({value} AS {column.type})"
-
-
-def _breaks_any(checks: list[Check], severity: RuleSeverity) -> str:
-    names = [text(check.name) for check in checks if check.severity == severity]
-    return f"arrays_overlap(_broken, array({', '.join(names)}))" if names else "false"

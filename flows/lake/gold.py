@@ -32,6 +32,10 @@ def refresh(
 
     A row of Silver bears the ingestion that wrote it last, and that one refreshes its group: none is left out.
     """
+    if table.version(spark) is None:
+        fresh = recomputed(spark, silver, gold)
+        fresh.write.format("delta").mode("append").save(table.path)
+        return GoldUpdate(table.written_version(spark), table.read(spark).count())
     rows = silver.read(spark)
     rows.createOrReplaceTempView(_SILVER)
     incremental = gold.follows_from(dataset)
@@ -48,22 +52,22 @@ def refresh(
 
 
 def recomputed(spark: SparkSession, silver: Table, gold: Gold) -> DataFrame:
-    """Every group as Silver has it now, to hold Gold against. Lazy; nothing is written."""
-    rows = silver.read(spark)
-    rows.createOrReplaceTempView(_SILVER)
-    rows.selectExpr(*group_columns(gold)).distinct().createOrReplaceTempView(_TOUCHED)
-    return spark.sql(aggregate_sql(gold))
+    """Every group as Silver has it now. Lazy; nothing is written."""
+    silver.read(spark).createOrReplaceTempView(_SILVER)
+    return spark.sql(aggregate_sql(gold, touched_only=False))
 
 
-def aggregate_sql(gold: Gold) -> str:
-    """The aggregates of the touched groups. The group is one struct, so that a group column may have the name of
-    the column it derives from."""
+def aggregate_sql(gold: Gold, *, touched_only: bool = True) -> str:
+    """The aggregates of the touched groups, or of all. The group is one struct, so that a group column may have the
+    name of the column it derives from."""
     names = ", ".join(map(ident, gold.group_by))
     keys = ", ".join(f"_group.{ident(name)} AS {ident(name)}" for name in gold.group_by)
     aggregates = ", ".join(f"{expression} AS {ident(name)}" for name, expression in gold.aggregates.items())
+    grouped = f"SELECT struct({', '.join(group_columns(gold))}) AS _group, * FROM {_SILVER}"
+    if not touched_only:
+        return f"SELECT {keys}, {aggregates} FROM ({grouped}) GROUP BY _group"
     return (
-        f"WITH grouped AS (SELECT struct({', '.join(group_columns(gold))}) AS _group, * FROM {_SILVER}), "
-        f"touched AS (SELECT struct({names}) AS _group FROM {_TOUCHED}) "
+        f"WITH grouped AS ({grouped}), touched AS (SELECT struct({names}) AS _group FROM {_TOUCHED}) "
         f"SELECT {keys}, {aggregates} FROM grouped g LEFT SEMI JOIN touched t ON g._group <=> t._group GROUP BY _group"
     )
 

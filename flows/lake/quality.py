@@ -1,33 +1,21 @@
-"""The quality gate: every record of an ingestion gets a fate, and one aggregation tells how many broke each rule."""
+"""The quality gate: one aggregation over the verdicts in Bronze tells how many rows broke each rule, and what becomes
+of the file. Nothing is written here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from flows.lake.datasets import Dataset
 from flows.lake.errors import QualityRefusedError
-from flows.lake.expressions import (
-    ACCEPTED,
-    DROPPED,
-    DUPLICATE,
-    FAULT,
-    METADATA,
-    QUARANTINED,
-    RESCUED,
-    Check,
-    broken_checks,
-    fate,
-    raw_record,
-    row_checks,
-    text_columns,
-    typed_columns,
-)
+from flows.lake.expressions import BROKEN, KEY_HASH, Check, breaks_any, row_checks
+from flows.lake.judging import passes
 from flows.lake.tables import ident, text
 from schemas.quality import RuleResult
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 _BLOCKING = ("quarantine", "fail")
@@ -65,54 +53,75 @@ class GateResult:
             )
 
 
-def judge(dataset: Dataset, bronze: DataFrame, *, with_rules: bool) -> DataFrame:
-    """Bronze records as typed columns with `_broken` (names of broken rules) and `_fate`. Lazy."""
+@dataclass(frozen=True)
+class Measured:
+    """The gate's result, and the numbers of the rows that a later one in the file supersedes."""
+
+    gate: GateResult
+    superseded: pa.Table
+
+
+def measure(
+    dataset: Dataset,
+    judged: DataFrame,
+    *,
+    with_rules: bool,
+    table_rules: Sequence[Check] = (),
+    references: Sequence[RuleResult] = (),
+) -> Measured:
+    """Count what broke each rule, and find the rows that a later one of the same key in the file supersedes."""
     checks = row_checks(dataset, with_rules=with_rules)
-    raw = [name for name in bronze.columns if name not in {*METADATA, FAULT}]
-    # A Bronze table that only older versions wrote has no faults.
-    fault = FAULT if FAULT in bronze.columns else f"CAST(NULL AS STRING) AS {FAULT}"
-    kept = (*METADATA, RESCUED, FAULT)
-    decided, final = fate(dataset, checks)
-    return (
-        bronze.selectExpr(*METADATA, RESCUED, fault, raw_record(raw), text_columns(dataset))
-        .selectExpr(*kept, "_raw_record", "_text", *typed_columns(dataset))
-        .selectExpr("*", broken_checks(checks))
-        .selectExpr("*", decided)
-        .selectExpr("*", final)
+    counts = judged.selectExpr(*_aggregates(checks, table_rules)).collect()[0].asDict()
+    superseded = _superseded(dataset, judged, with_rules=with_rules)
+    counts["duplicates"] = superseded.num_rows
+    gate = gate_result(dataset, counts, checks, table_rules, with_rules=with_rules)
+    return Measured(replace(gate, rules=(*gate.rules, *references)), superseded)
+
+
+def accepted(dataset: Dataset, judged: DataFrame, measured: Measured) -> DataFrame:
+    """The rows that belong into Silver. Lazy."""
+    kept = judged.where(passes(dataset, with_rules=measured.gate.rules_applied))
+    if not measured.superseded.num_rows:
+        return kept
+    return kept.join(judged.sparkSession.createDataFrame(measured.superseded), "_row_number", "left_anti")
+
+
+def _superseded(dataset: Dataset, judged: DataFrame, *, with_rules: bool) -> pa.Table:
+    """Numbers of rows whose key comes again later in the file. Most files have none: to look for equal hashes reads one
+    column of eight bytes; only rows with such a hash are compared by their keys and sorted."""
+    kept = judged.where(passes(dataset, with_rules=with_rules))
+    alike = kept.groupBy(KEY_HASH).count().where("count > 1").select(KEY_HASH)
+    keys = ", ".join(map(ident, dataset.keys))
+    later = f"row_number() OVER (PARTITION BY {keys} ORDER BY _row_number DESC) AS _age"
+    table = (
+        kept.join(alike, KEY_HASH, "left_semi")
+        .selectExpr("_row_number", later)
+        .where("_age > 1")
+        .select("_row_number")
+        .toArrow()
     )
-
-
-def measure(dataset: Dataset, judged: DataFrame, *, with_rules: bool, min_rows: int) -> GateResult:
-    """Count fates and broken rules in one pass."""
-    checks = row_checks(dataset, with_rules=with_rules)
-    table_rules = table_checks(dataset, min_rows) if with_rules else []
-    counted = judged.selectExpr(*_aggregates(checks, table_rules))
-    return gate_result(dataset, counted.collect()[0].asDict(), checks, table_rules, with_rules=with_rules)
-
-
-def table_checks(dataset: Dataset, min_rows: int) -> list[Check]:
-    """The rules over the whole ingestion, with the run's parameters put in."""
-    checks = []
-    for rule in dataset.table_rules:
-        expression = rule.expression.replace("{min_rows_threshold}", str(int(min_rows)))
-        checks.append(Check(rule.name, rule.severity, expression, expression))
-    return checks
+    return cast("pa.Table", table)
 
 
 def gate_result(
-    dataset: Dataset, counts: Mapping[str, Any], checks: list[Check], table_rules: list[Check], *, with_rules: bool
+    dataset: Dataset,
+    counts: Mapping[str, Any],
+    checks: Sequence[Check],
+    table_rules: Sequence[Check],
+    *,
+    with_rules: bool,
 ) -> GateResult:
     """The result from the aggregated row; a table rule that does not hold counts as one failed row."""
     rules = [_outcome(check, counts[f"row:{check.name}"]) for check in checks]
     rules += [_outcome(check, counts[f"table:{check.name}"]) for check in table_rules]
-    duplicates = int(counts[DUPLICATE])
+    duplicates = int(counts["duplicates"])
     unique = f"unique ({', '.join(dataset.keys)})"
     rules.append(RuleResult(name="key_unique", severity="drop", expression=unique, failed_rows=duplicates))
     return GateResult(
         rows=int(counts["rows"]),
-        accepted=int(counts[ACCEPTED]),
-        quarantined=int(counts[QUARANTINED]),
-        dropped=int(counts[DROPPED]),
+        accepted=int(counts["passed"]) - duplicates,
+        quarantined=int(counts["quarantined"]),
+        dropped=int(counts["dropped"]),
         duplicates=duplicates,
         rows_failed=int(counts["rows_failed"]),
         rules=tuple(rules),
@@ -120,12 +129,22 @@ def gate_result(
     )
 
 
-def _aggregates(checks: list[Check], table_rules: list[Check]) -> list[str]:
-    wanted = {"rows": "count(*)", "rows_failed": "count_if(size(_broken) > 0)"}
-    wanted |= {name: f"count_if(_fate = '{name}')" for name in (ACCEPTED, QUARANTINED, DROPPED, DUPLICATE)}
-    wanted |= {f"row:{c.name}": f"count_if(array_contains(_broken, {text(c.name)}))" for c in checks}
+def _aggregates(checks: Sequence[Check], table_rules: Sequence[Check]) -> list[str]:
+    held, dropped = breaks_any(checks, "quarantine"), breaks_any(checks, "drop")
+    wanted = {
+        "rows": "count(*)",
+        "rows_failed": f"count_if({BROKEN} IS NOT NULL)",
+        "quarantined": f"count_if({held})",
+        "dropped": f"count_if({dropped} AND NOT {held})",
+        "passed": f"count_if(NOT {held} AND NOT {dropped})",
+    }
     wanted |= {f"table:{c.name}": f"CASE WHEN {c.sql} THEN 0 ELSE 1 END" for c in table_rules}
-    return [f"{expression} AS {ident(name)}" for name, expression in wanted.items()]
+    return [*(f"{expression} AS {ident(name)}" for name, expression in wanted.items()), *rule_counts(checks)]
+
+
+def rule_counts(checks: Sequence[Check]) -> list[str]:
+    """How many rows broke each check, over `_broken`, as `row:NAME`."""
+    return [f"count_if(array_contains({BROKEN}, {text(c.name)})) AS {ident(f'row:{c.name}')}" for c in checks]
 
 
 def _outcome(check: Check, failed: object) -> RuleResult:

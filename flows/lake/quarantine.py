@@ -5,24 +5,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import INGESTED_AT, Dataset
-from flows.lake.expressions import FAULT, QUARANTINED
+from flows.lake.expressions import BROKEN, FAULT, breaks_any, row_checks
+from flows.lake.quality import GateResult
 from flows.lake.tables import Table, is_missing, text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-def put(spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, ingest_id: str, expected: int) -> int:
+def put(
+    spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, ingest_id: str, gate: GateResult
+) -> int:
     """Make the ingestion's part of the table what the gate decided; returns its number of records.
 
     Doing it again changes nothing. After a change of the rules the part is replaced as a whole.
     """
     held = _held(spark, table, ingest_id, dataset.version)
-    if held == (expected, 0):
-        return expected
-    rows = judged.where(f"_fate = '{QUARANTINED}'").selectExpr(
+    if held == (gate.quarantined, 0):
+        return gate.quarantined
+    if held == (0, 0):
+        rows = _quarantined(dataset, judged, gate)
+        rows.write.format("delta").option("mergeSchema", "true").mode("append").save(table.path)
+    else:
+        replace(spark, table, dataset, judged, ingest_id, gate)
+    return sum(_held(spark, table, ingest_id, dataset.version))
+
+
+def replace(
+    spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, ingest_id: str, gate: GateResult
+) -> None:
+    """Put what breaks a rule now in the place of the whole part of the ingestion."""
+    (
+        _quarantined(dataset, judged, gate)
+        .write.format("delta")
+        .option("mergeSchema", "true")
+        .mode("overwrite")
+        .option("replaceWhere", f"_ingest_id = {text(ingest_id)}")
+        .save(table.path)
+    )
+
+
+def _quarantined(dataset: Dataset, judged: DataFrame, gate: GateResult) -> DataFrame:
+    checks = row_checks(dataset, with_rules=gate.rules_applied)
+    return judged.where(breaks_any(checks, "quarantine")).selectExpr(
         "_raw_record AS raw_record",
-        "_broken AS failed_rules",
+        f"{BROKEN} AS failed_rules",
         f"{FAULT} AS fault",
         f"{text(dataset.version)} AS rules_version",
         "_source_file",
@@ -33,12 +60,6 @@ def put(spark: SparkSession, table: Table, dataset: Dataset, judged: DataFrame, 
         "_row_number",
         INGESTED_AT,
     )
-    writer = rows.write.format("delta").option("mergeSchema", "true")
-    if held == (0, 0):
-        writer.mode("append").save(table.path)
-    else:
-        writer.mode("overwrite").option("replaceWhere", f"_ingest_id = {text(ingest_id)}").save(table.path)
-    return sum(_held(spark, table, ingest_id, dataset.version))
 
 
 def _held(spark: SparkSession, table: Table, ingest_id: str, rules_version: str) -> tuple[int, int]:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import nsmallest
 from itertools import chain
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from flows.lake.errors import LakeError
-from flows.lake.tables import Lake
+from flows.lake.tables import Lake, Table
 
 TREND_RUNS = 10
 _Place = tuple[str, int]
@@ -58,20 +56,14 @@ class Findings:
     outcome: str | None = None
 
 
-def lake_directory(lake: Lake) -> Path:
-    """Where the tables are; raises LakeError if that is no local disk."""
-    root = lake.root.removeprefix("file://")
-    if "://" in root:
-        raise LakeError(f"LAKE_ROOT={lake.root}: the audit reads tables on a local disk only")
-    return Path(unquote(root) if root != lake.root else root)
-
-
-def find(root: Path, dataset: str, source_uri: str | None, sample: int) -> Findings:
-    """Look through the quarantine and the ledger of a dataset, in a lake whose directory is `root`."""
-    checked = sorted(_ledger(root / "ledger" / dataset), key=lambda line: line.finished_at)
+def find(lake: Lake, dataset: str, source_uri: str | None, sample: int) -> Findings:
+    """Look through the quarantine and the ledger of a dataset; raises LakeError for a lake that is out of reach."""
+    if lake.table("quarantine", dataset).local is None:
+        raise LakeError(f"LAKE_ROOT={lake.root}: tables are read on a local disk only")
+    checked = sorted(_ledger(lake.table("ledger", dataset)), key=lambda line: line.finished_at)
     outcome = next((line.outcome for line in reversed(checked) if line.source_uri == source_uri), None)
     trend = tuple(checked[-TREND_RUNS:])
-    table = _table(root / "quarantine" / dataset)
+    table = lake.table("quarantine", dataset).opened()
     if table is None:
         return Findings(trend=trend, outcome=outcome)
     records = table.to_pyarrow_dataset()
@@ -146,19 +138,12 @@ def _records(records: Any, chosen: list[_Place]) -> Iterator[Quarantined]:
         )
 
 
-def _ledger(path: Path) -> list[Checked]:
-    table = _table(path)
+def _ledger(ledger: Table) -> list[Checked]:
+    table = ledger.opened()
     if table is None:
         return []
     names = ["finished_at", "source_uri", "outcome", "rows_in", "quarantined"]
     return [Checked(**row) for row in _rows(table.to_pyarrow_dataset(), names)]
-
-
-def _table(path: Path) -> Any:
-    """The Delta table as it is now, or None."""
-    from deltalake import DeltaTable
-
-    return DeltaTable(str(path)) if (path / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(path)) else None
 
 
 def _rows(records: Any, names: list[str], wanted: Any = None) -> Iterator[dict[str, Any]]:

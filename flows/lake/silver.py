@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import INGESTED_AT, Dataset
-from flows.lake.expressions import ACCEPTED
 from flows.lake.tables import Table, ident
 
 if TYPE_CHECKING:
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
 _VIEW = "silver_accepted"
 
 
-def accepted_rows(dataset: Dataset, judged: DataFrame) -> DataFrame:
-    """The rows that belong into Silver, in its columns. Lazy."""
-    return judged.where(f"_fate = '{ACCEPTED}'").selectExpr(
+def silver_rows(dataset: Dataset, accepted: DataFrame) -> DataFrame:
+    """The accepted rows in the columns of Silver. Lazy."""
+    return accepted.selectExpr(
         *map(ident, dataset.columns),
         *(f"{sql} AS {ident(name)}" for name, sql in dataset.partitions.items() if name not in dataset.columns),
         "_ingest_id",
@@ -34,10 +33,12 @@ def merge_accepted(spark: SparkSession, table: Table, dataset: Dataset, accepted
 
 
 def merge_sql(table: Table, dataset: Dataset) -> str:
-    """The MERGE: a row gives way only to a later ingestion's."""
+    """The MERGE: a row gives way only to a later ingestion's, or to one that comes later in its own file (which then
+    was in quarantine until now)."""
     matched = " AND ".join(f"s.{ident(name)} = t.{ident(name)}" for name in dataset.keys)
     return (
         f"MERGE WITH SCHEMA EVOLUTION INTO {table.sql} t USING {_VIEW} s ON {matched} "
-        "WHEN MATCHED AND s._ingested_at > t._ingested_at THEN UPDATE SET * "
+        "WHEN MATCHED AND (s._ingested_at > t._ingested_at "
+        "OR (s._ingest_id = t._ingest_id AND s._row_number > t._row_number)) THEN UPDATE SET * "
         "WHEN NOT MATCHED THEN INSERT *"
     )

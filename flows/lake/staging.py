@@ -34,7 +34,7 @@ class StagedFile:
     path: Path
     header: tuple[str, ...]
     has_quotes: bool
-    layout: Literal["csv", "records"] = "csv"
+    layout: Literal["csv", "records", "parquet"] = "csv"
 
     @property
     def ingest_id(self) -> str:

@@ -19,3 +19,7 @@ class PurgeRefusedError(UpkeepError):
 
 class MaintenanceError(UpkeepError):
     """Some steps failed; the others were done."""
+
+
+class UnsafeError(UpkeepError):
+    """Somebody else needs the files that would be deleted, or is writing."""

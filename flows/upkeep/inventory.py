@@ -31,6 +31,11 @@ class LakeTable:
         """How long its rows stay; None for ever."""
         return next((retention for layer, retention in self.dataset.retention.items() if layer == self.layer), None)
 
+    @property
+    def zorder(self) -> tuple[str, ...]:
+        """The columns that OPTIMIZE lays rows together by; only Silver has some."""
+        return self.dataset.zorder if self.layer == "silver" else ()
+
 
 def lake_directory(root: str) -> Path:
     """The lake's directory; raises UpkeepError if it is not on a local disk."""

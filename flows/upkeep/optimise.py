@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.lake.tables import ident
 from flows.upkeep.errors import UpkeepError
 from flows.upkeep.inventory import LakeTable
 
@@ -44,7 +45,9 @@ def require_safe_retention(hours: int) -> None:
 
 def optimise(spark: SparkSession, table: LakeTable) -> Compaction:
     """Merge small files. The rows stay as they are, and so do the old files until a VACUUM a week later."""
-    metrics = spark.sql(f"OPTIMIZE {table.table.sql}").collect()[0]["metrics"]
+    columns = ", ".join(map(ident, table.zorder))
+    order = f" ZORDER BY ({columns})" if columns else ""
+    metrics = spark.sql(f"OPTIMIZE {table.table.sql}{order}").collect()[0]["metrics"]
     return Compaction(int(metrics["numFilesRemoved"]), int(metrics["numFilesAdded"]))
 
 

@@ -14,10 +14,10 @@ from flows.lake.datasets import Retention
 from flows.lake.session import SparkConnection
 from flows.lake.tables import Lake
 from flows.runs import current_trace, task_options
-from flows.upkeep import audit, backup, optimise, purge, report, usage_statistics
+from flows.upkeep import audit, backup, optimise, purge, report, safety, usage_statistics
 from flows.upkeep.announcements import events_of
 from flows.upkeep.backup_store import BackupStore, stamp_of
-from flows.upkeep.inventory import LakeTable, tables_of
+from flows.upkeep.inventory import LakeTable, lake_directory, tables_of
 from flows.upkeep.limits import Limits
 from flows.upkeep.outcomes import Outcome
 from flows.upkeep.summary import markdown_report
@@ -83,9 +83,18 @@ def run_purge(job: Job, table: LakeTable, plan: purge.PurgePlan) -> int:
 
 @task(name="optimise", **_TASK)
 def run_optimise(job: Job, table: LakeTable) -> optimise.Compaction:
-    """Merge small files."""
+    """Merge small files, where the log says that there are some."""
+    if not usage_statistics.mergeable(table):
+        return optimise.Compaction(0, 0)
     with job.spark.session() as spark:
         return optimise.optimise(spark, table)
+
+
+@task(name="safety", **_TASK)
+def require_safe(job: Job, table: LakeTable) -> bool:
+    """True, or UnsafeError with the reasons."""
+    safety.require_safe(table, lake_directory(job.lake.root), job.limits.vacuum_hours, job.now)
+    return True
 
 
 @task(name="preview-vacuum", **_TASK)

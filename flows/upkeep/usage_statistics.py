@@ -74,6 +74,15 @@ def small_files(files: Iterable[tuple[str, int]]) -> int:
     return sum(count for count in small.values() if count > 1)
 
 
+def mergeable(table: LakeTable) -> int:
+    """How many files OPTIMIZE could merge, by the table's log."""
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    files = pa.table(DeltaTable(str(table.path)).get_add_actions(flatten=True)).to_pylist()
+    return small_files((file["path"], file["size_bytes"]) for file in files)
+
+
 def remembered(path: Path) -> dict[str, TableUsage]:
     """The figures of earlier runs by table; none if there are none that can be read."""
     try:

@@ -154,6 +154,7 @@ def test_the_guides_command_lists_every_deployment_with_its_schedule(lab: Lab) -
         "maintenance-weekly": ["0 3 * * 6"],
         "kafka-pipeline": [],
         "quarantine-audit": [],
+        "quarantine-replay": [],
     }
     zones = {s["schedule"]["timezone"] for d in deployments for s in d["schedules"]}
     assert zones == {"America/Sao_Paulo"}

@@ -90,6 +90,8 @@ def _jvm_options(home: Path, more: list[str]) -> str:
         # Without memory a JVM limps on and fails run after run; a new one serves those that wait.
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:MaxMetaspaceSize=512m",
+        # Plans with many columns and rules become methods that HotSpot would otherwise never compile.
+        "-XX:-DontCompileHugeMethods",
         f"-Dderby.system.home={home / 'derby'}",
         f"-Djava.io.tmpdir={home / 'tmp'}",
         *more,

@@ -62,6 +62,7 @@ def test_every_deployment_can_be_triggered_by_its_name(prefect: Prefect, deploye
     parameters = {
         "kafka-pipeline": {"topico_entrada": "a", "topico_saida": "b"},
         "quarantine-audit": {"dataset": "stocks"},
+        "quarantine-replay": {"dataset": "stocks"},
     }
     for declared in DEPLOYMENTS:
         options = [w for k, v in parameters.get(declared.name, {}).items() for w in ("--param", f"{k}={v}")]

@@ -14,7 +14,7 @@ from prefect import Task
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from datalab.local.state import LabState
-from flows import medallion_etl_flow, quarantine_audit_flow
+from flows import medallion_etl_flow, quarantine_audit_flow, quarantine_replay_flow
 from tests.support.lab_parts import lab_parts
 
 # What differs between two runs that did the same.
@@ -76,7 +76,8 @@ def sparkless_lake(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATALAB_HOME", str(home))
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
-    for step in [*vars(medallion_etl_flow).values(), *vars(quarantine_audit_flow).values()]:
+    flows = (medallion_etl_flow, quarantine_audit_flow, quarantine_replay_flow)
+    for step in [value for module in flows for value in vars(module).values()]:
         if isinstance(step, Task):
             monkeypatch.setattr(step, "retries", 2)
             monkeypatch.setattr(step, "retry_delay_seconds", 0.2)

@@ -138,8 +138,8 @@ def test_what_cannot_be_audited_is_said_plainly(sparkless_lake: LakeView, monkey
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     with pytest.raises(AnnouncementError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         quarantine_audit("stocks")
-    monkeypatch.setenv("LAKE_ROOT", "s3a://lake")
-    with pytest.raises(LakeError, match="LAKE_ROOT=s3a://lake: the audit reads tables on a local disk only"):
+    monkeypatch.setenv("LAKE_ROOT", "hdfs://lake")
+    with pytest.raises(LakeError, match="LAKE_ROOT=hdfs://lake: tables are read on a local disk only"):
         quarantine_audit("stocks")
 
 

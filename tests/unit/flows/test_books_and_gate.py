@@ -13,9 +13,10 @@ from flows.lake.books import Books
 from flows.lake.datasets import Dataset, load_datasets
 from flows.lake.errors import BooksError, QualityRefusedError
 from flows.lake.expressions import row_checks
-from flows.lake.quality import GateResult, gate_result, table_checks
+from flows.lake.quality import GateResult, gate_result
 from flows.lake.report import quality_report
 from flows.lake.staging import StagedFile
+from flows.lake.table_rules import table_checks
 from flows.lake.tables import Table
 from flows.runs import trace_from
 from flows.trace import Trace
@@ -32,7 +33,7 @@ def gate_of(stocks: Dataset, *, with_rules: bool = True, **counts: int) -> GateR
     checks = row_checks(stocks, with_rules=with_rules)
     tables = table_checks(stocks, 1000) if with_rules else []
     row: dict[str, Any] = {f"row:{check.name}": 0 for check in checks} | {f"table:{check.name}": 0 for check in tables}
-    row |= {"rows": 10, "rows_failed": 0, "accepted": 10, "quarantined": 0, "dropped": 0, "duplicate": 0}
+    row |= {"rows": 10, "rows_failed": 0, "passed": 10, "quarantined": 0, "dropped": 0, "duplicates": 0}
     row |= {name.replace("__", ":"): count for name, count in counts.items()}
     return gate_result(stocks, row, checks, tables, with_rules=with_rules)
 
@@ -44,13 +45,13 @@ def test_books_balance_or_name_the_numbers() -> None:
 
 
 def test_warnings_and_duplicates_do_not_fail_the_gate(stocks: Dataset) -> None:
-    gate = gate_of(stocks, row__open_and_close_in_range=3, duplicate=2, rows_failed=3)
+    gate = gate_of(stocks, row__open_and_close_in_range=3, duplicates=2, rows_failed=3)
     assert gate.passed
     gate.raise_if_refused("x")
 
 
 def test_a_quarantine_rule_fails_the_gate_without_refusing_the_file(stocks: Dataset) -> None:
-    gate = gate_of(stocks, row__prices_positive=1, rows_failed=1, quarantined=1, accepted=9)
+    gate = gate_of(stocks, row__prices_positive=1, rows_failed=1, quarantined=1, passed=9)
     assert not gate.passed
     assert gate.refused_by == []
 

@@ -37,6 +37,7 @@ def test_what_only_events_and_people_start_has_no_schedule() -> None:
     assert {d.name: d.cron for d in DEPLOYMENTS if d.name not in GUIDE} == {
         "kafka-pipeline": None,
         "quarantine-audit": None,
+        "quarantine-replay": None,
     }
 
 

@@ -77,7 +77,10 @@ def test_when_a_file_is_complete_makes_no_new_version_of_its_tables(tmp_path: Pa
     text = (PROJECT_ROOT / "config" / "datasets.yaml").read_text("utf-8")
     changed = tmp_path / "datasets.yaml"
     changed.write_text(
-        text.replace("    formats: [csv, json, jsonl]\n", "    formats: [csv, json, jsonl]\n    settle_seconds: 9\n")
+        text.replace(
+            "    formats: [csv, json, jsonl, parquet]\n",
+            "    formats: [csv, json, jsonl, parquet]\n    settle_seconds: 9\n",
+        )
     )
     before, after = load_datasets(PROJECT_ROOT / "config" / "datasets.yaml")["stocks"], load_datasets(changed)["stocks"]
 
