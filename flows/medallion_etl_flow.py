@@ -26,6 +26,7 @@ from flows.lake import (
     announcements,
     bronze,
     gold,
+    lineage,
     loading,
     quality,
     quarantine,
@@ -270,15 +271,21 @@ def publish(job: Job, events: list[Event]) -> None:
 
 @task(name="report", **_TASK)
 def write_report(job: Job, run: RunReport) -> Path:
-    """The page with charts, under a name that follows from the ingestion."""
+    """The page with charts and the lineage events, under names that follow from the ingestion."""
     with job.spark.session(job.table("ledger").size_bytes()) as spark:
         past = report_data.past_runs(spark, job.table("ledger"), but=run.staged.ingest_id)
         measures = [report_data.measure(spark, job.table("gold", c.table), c) for c in run.charts]
     page = report_page.render(run, [*past, run.as_past(datetime.now(UTC))], measures)
+    path = job.report_path(run.staged)
     try:
-        return save(job.report_path(run.staged), page)
+        if run.tables:
+            path = job.lineage_path(run.staged)
+            said = lineage.events(job.dataset, run.staged, run.tables, run.run_id, datetime.now(UTC))
+            save(path, lineage.as_lines(said))
+            path = job.report_path(run.staged)
+        return save(path, page)
     except OSError as error:
-        raise ReportError(f"{job.report_path(run.staged)}: cannot be written: {error.strerror}") from error
+        raise ReportError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 @task(name="finish", **_TASK)

@@ -43,3 +43,7 @@ class Job:
     def report_path(self, staged: StagedFile) -> Path:
         """Where the report of an ingestion is, whichever run makes it."""
         return self.lake.home / "reports" / "medallion" / self.dataset.name / f"{staged.ingest_id}.html"
+
+    def lineage_path(self, staged: StagedFile) -> Path:
+        """Where the lineage events of an ingestion are, whichever run makes them."""
+        return self.lake.home / "lineage" / self.dataset.name / f"{staged.ingest_id}.jsonl"

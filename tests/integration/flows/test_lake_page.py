@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -42,3 +43,10 @@ def test_the_dataset_of_the_page_reaches_gold_and_its_bad_row_quarantine(
     assert [list(row["failed_rules"]) for row in lake.rows("quarantine/vendas")] == [["valor_positive"]]
     [gold] = lake.rows("gold/vendas_por_mes")
     assert (str(gold["mes"]), str(gold["total"]), gold["dias"]) == ("2026-01-01", "10.50", 1)
+    [lineage] = (lake.root.parent / "lineage" / "vendas").glob("*.jsonl")
+    steps = [json.loads(line) for line in lineage.read_text("utf-8").splitlines()]
+    assert [step["outputs"][0]["name"].removeprefix(f"{lake.root}/") for step in steps] == [
+        "bronze/vendas",
+        "silver/vendas",
+        "gold/vendas_por_mes",
+    ]
