@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-bridge faults-notify bench-validation clean bench-lake
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-bridge faults-lake faults-notify bench-validation clean bench-lake
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,11 @@ faults-notify: setup ## The notifier killed at each step, odd receivers, outages
 
 bench-notify: setup ## Deliveries a second, their latency, beside failing receivers, and in a storm of alerts
 	@$(BIN)/python -m bench.notify
+
+faults-lake: setup ## The lake: runs that end at each commit, Spark killed, two runs at once, odd and damaged files, replays
+	@$(PYTEST) -v $(addprefix tests/integration/flows/,test_medallion_repeats.py test_medallion_bad_luck.py \
+	  test_medallion_odd_files.py test_quarantine_replay.py test_spark_sessions.py) tests/unit/flows/test_maintenance_safety.py \
+	  tests/unit/flows/test_maintenance_backup.py tests/unit/cli/test_backup.py
 
 bench-lake: setup ## What the lake's guarantees cost, beside the guide's code and Great Expectations (SIZE=small: quick)
 	@$(BIN)/python -m bench.lake $(if $(filter small,$(SIZE)),--rows 100000 --large 500000 --rounds 2)
