@@ -83,6 +83,9 @@ faults-lake: setup ## The lake: runs that end at each commit, Spark killed, two 
 bench-lake: setup ## What the lake's guarantees cost, beside the guide's code and Great Expectations (SIZE=small: quick)
 	@$(BIN)/python -m bench.lake $(if $(filter small,$(SIZE)),--rows 100000 --large 500000 --rounds 2)
 
+bench-monitor: setup ## Events a second from Kafka to history and alerts, beside faust with a Table; from event to alert
+	@$(BIN)/python -m bench.monitor
+
 bench-start: setup ## Seconds and memory of the lab's start
 	@$(BIN)/python -m bench.start
 

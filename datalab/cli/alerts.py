@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from datalab.cli.alert_tests import run_tests
+
 _COLOURS = {"critical": "red", "error": "red", "warning": "yellow", "info": "blue"}
 _commands = typer.Typer(no_args_is_help=True, help="Alerts of the lab.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    _commands.command("test")(run_tests)
     app.add_typer(_commands, name="alerts")
 
 

@@ -27,13 +27,17 @@ from services.monitor.outbox import Outbox
 from services.monitor.overruns import Overruns
 from services.monitor.progress import Progress
 from services.monitor.rounds import Rounds
-from services.monitor.rule_file import RuleFileError, read_rules
+from services.monitor.rule_file import RuleFileError
 from services.monitor.rules import TOPICS
+from services.monitor.rules_in_force import RulesInForce
 from services.monitor.settings import MonitorSettings
 from services.monitor.stream import EventStream, StreamStalledError
 from services.monitor.troubles import is_taken
 
 log = get_logger(__name__)
+_READ_EVERY_S = 2.0
+# Measurements never stop coming, and none says that a run or a service is well.
+_DECISIVE = tuple(topic for topic in TOPICS if topic != "lab.metrics")
 
 
 class Monitor(NamedTuple):
@@ -44,12 +48,13 @@ class Monitor(NamedTuple):
     outbox: Outbox
     lookout: Rounds
     gauges: Rounds
+    reading: Rounds
 
 
 async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Clock | None = None) -> Monitor:
     """Wire the parts; what they hold is released with `stack`, in reverse. Raises RuleFileError, ValueError."""
     clock = clock or SystemClock()
-    rules = read_rules(settings.alerts_file)
+    rules = RulesInForce(settings.alerts_file, clock)
     engine = create_engine(settings.require_database_url())
     stack.push_async_callback(engine.dispose)
     sessions = create_sessions(engine)
@@ -71,15 +76,16 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         progress=progress,
         broker_answers=lambda: _answers(publisher),
     )
-    # While states of runs wait to be handled, a run may only look as if it still ran.
+    # While events wait to be handled, a run may only look as if it still ran, and trouble as if it were over.
     lookout = Rounds(
         "lookout",
         settings.monitor_look_every_s,
         overruns.look,
         effects.release,
-        may_begin=lambda: progress.caught_up("lab.runs"),
+        may_begin=lambda: all(progress.caught_up(topic) for topic in _DECISIVE),
     )
     gauges = Rounds("gauges", settings.monitor_gauges_every_s, Gauges(sessions, clock).refresh)
+    reading = Rounds("rules", _READ_EVERY_S, rules.refresh)
     health = Health()
     health.check("database", lambda: check_database(engine))
     health.check("stream", stream.check)
@@ -89,7 +95,7 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         "monitor", health, needs=POSTGRES, description="Run history, alerts and metrics from the lab's events."
     )
     app.include_router(routes(sessions, rules, clock))
-    return Monitor(app, stream, outbox, lookout, gauges)
+    return Monitor(app, stream, outbox, lookout, gauges, reading)
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -107,6 +113,7 @@ async def main(stop: asyncio.Event) -> None:
                 monitor.outbox.run(stop),
                 monitor.lookout.run(stop),
                 monitor.gauges.run(stop),
+                monitor.reading.run(stop),
             )
     except (RuleFileError, StreamStalledError, OSError, ValueError) as error:
         log.critical("monitor.failed", reason=str(error))

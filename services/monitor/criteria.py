@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.envelope import EventData
+from schemas.metrics import MetricSampled
 from schemas.quality import QualityFailed
-from schemas.runs import RunCrashed, RunFailed, RunOverrun
+from schemas.runs import RunCrashed, RunFailed, RunLate, RunOverrun
 from schemas.services import ServiceDegraded
 from services.monitor.decide import Sign
 
@@ -44,7 +45,7 @@ Judge = Callable[[EventData, float, Circumstances], Verdict]
 
 @dataclass(frozen=True)
 class Criterion:
-    """One kind of threshold."""
+    """One kind of threshold, for rules on the types that it `judges`, or on any."""
 
     unit: str
     must_be: str
@@ -52,6 +53,8 @@ class Criterion:
     judges: tuple[type[EventData], ...]
     judge: Judge
     by_deployment: bool = False
+    by_subject: bool = False  # overrides in the file, by what was measured
+    is_of_any: bool = False
 
     def fault(self, value: float) -> str | None:
         """None, or why the value cannot be used."""
@@ -84,8 +87,29 @@ def _lasting(data: EventData, limit: float, around: Circumstances) -> Verdict:
     return Verdict(None, f"failing for {max(0.0, seconds):.0f} s, and the alert comes after {limit:.0f} s", held=True)
 
 
-def _overrun(_data: EventData, _limit: float, _: Circumstances) -> Verdict:
-    return BAD  # the event exists because `overruns` compared the run with its limit
+def _waiting(data: EventData, limit: float, around: Circumstances) -> Verdict:
+    if not isinstance(data, RunLate):
+        return BAD
+    seconds = (around.now - data.occurred_at).total_seconds()
+    if seconds >= limit:
+        return BAD
+    return Verdict(None, f"late for {max(0.0, seconds):.0f} s, and the alert comes after {limit:.0f} s", held=True)
+
+
+def _above(data: EventData, limit: float, _: Circumstances) -> Verdict:
+    if not isinstance(data, MetricSampled) or data.value > limit:
+        return BAD
+    return Verdict(Sign.GOOD, f"{data.value:g} is not above {limit:g}")
+
+
+def _below(data: EventData, limit: float, _: Circumstances) -> Verdict:
+    if not isinstance(data, MetricSampled) or data.value < limit:
+        return BAD
+    return Verdict(Sign.GOOD, f"{data.value:g} is not below {limit:g}")
+
+
+def _as_it_is(_data: EventData, _limit: float, _: Circumstances) -> Verdict:
+    return BAD  # an overrun exists because `overruns` compared the run with its limit; `settling` holds back ends
 
 
 CRITERIA = {
@@ -94,7 +118,7 @@ CRITERIA = {
         must_be=f"> 0 and <= {_YEAR_S}",
         allows=lambda value: 0 < value <= _YEAR_S,
         judges=(RunOverrun,),
-        judge=_overrun,
+        judge=_as_it_is,
         by_deployment=True,
     ),
     "max_failed_ratio": Criterion(
@@ -119,5 +143,45 @@ CRITERIA = {
         judges=(ServiceDegraded,),
         judge=_lasting,
     ),
+    "late_s": Criterion(
+        unit="s",
+        must_be=f">= 0 and <= {_WEEK_S}",
+        allows=lambda value: 0 <= value <= _WEEK_S,
+        judges=(RunLate,),
+        judge=_waiting,
+        by_deployment=True,
+    ),
+    "max_value": Criterion(
+        unit="as measured",
+        must_be="a number",
+        allows=lambda _: True,
+        judges=(MetricSampled,),
+        judge=_above,
+        by_subject=True,
+    ),
+    "min_value": Criterion(
+        unit="as measured",
+        must_be="a number",
+        allows=lambda _: True,
+        judges=(MetricSampled,),
+        judge=_below,
+        by_subject=True,
+    ),
+    "learned_factor": Criterion(
+        unit="times",
+        must_be="0, which is off, or >= 1 and <= 1000",
+        allows=lambda value: value == 0 or 1 <= value <= 1000,
+        judges=(RunOverrun,),
+        judge=_as_it_is,
+        by_deployment=True,
+    ),
+    "clear_for_s": Criterion(
+        unit="s",
+        must_be=f">= 0 and <= {_WEEK_S}",
+        allows=lambda value: 0 <= value <= _WEEK_S,
+        judges=(),
+        judge=_as_it_is,
+        is_of_any=True,
+    ),
 }
-DURATION, FAILURES = "max_duration_s", "failures"
+DURATION, FAILURES, LEARNED, CLEAR = "max_duration_s", "failures", "learned_factor", "clear_for_s"

@@ -34,6 +34,8 @@ class Condition:
     last_bad_at: datetime | None = None
     last_bad_event: str | None = None
     last_good_at: datetime | None = None
+    # How often trouble returned within the open episode, though it seemed to be over.
+    reversals: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _good(at: datetime, known: Condition) -> Decision:
         return Decision(Action.KEEP, "nothing is firing", after)
     if known.last_bad_at is not None and at < known.last_bad_at:
         return Decision(Action.KEEP, "late: it went wrong again afterwards", after)
-    return Decision(Action.RESOLVE, "it is well again", replace(after, open_episode=None))
+    return Decision(Action.RESOLVE, "it is well again", replace(after, open_episode=None, reversals=0))
 
 
 def may_be_held(at: datetime, known: Condition, held_at: datetime | None) -> bool:

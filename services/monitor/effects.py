@@ -13,8 +13,9 @@ from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
 from schemas.catalog import parse_data
 from services.monitor import checks, episodes, measurements, metrics, runs
+from services.monitor.advance import Outcome
 from services.monitor.decide import Action
-from services.monitor.judgement import judge
+from services.monitor.judgement import bearing
 from services.monitor.limit_store import limits_of
 from services.monitor.reading import Occurrence
 from services.monitor.rules import AlertRule, AlertRules
@@ -28,41 +29,49 @@ class Effects:
     """Stores what events mean. `changed` is called after a commit that left alert events to publish."""
 
     def __init__(
-        self, sessions: Sessions, rules: AlertRules, clock: Clock, *, prefect_ui: str, changed: Callable[[], None]
+        self,
+        sessions: Sessions,
+        rules: Callable[[], AlertRules],
+        clock: Clock,
+        *,
+        prefect_ui: str,
+        changed: Callable[[], None],
     ) -> None:
         self._sessions, self._rules, self._clock = sessions, rules, clock
         self._prefect_ui, self._changed = prefect_ui, changed
 
     async def take(self, occurrences: Sequence[Occurrence]) -> None:
         """Store the effects of all in one transaction; durable on return, and the same however often it is called."""
-        now = self._clock.now()
+        now, rules = self._clock.now(), self._rules()
         async with self._sessions.begin() as session:
             ran = await runs.remember(session, occurrences, now)
             await checks.remember(session, occurrences)
             measured = await measurements.remember(session, occurrences, now)
-            pairs = [(rule, o) for o in occurrences for rule in self._rules.matching(o.event.type)]
-            outcomes = await self._apply(session, pairs, now)
+            pairs = [(rule, o) for o in occurrences for rule in rules.matching(o.event.type) if rule.concerns(o.data)]
+            outcomes = await self._apply(session, rules, pairs, now)
         self._measure(occurrences, ran, measured, now)
         self._report(pairs, outcomes)
 
     async def release(self) -> None:
         """Judge again every event that was held back. It may be called on several instances at once."""
-        by_name = {rule.name: rule for rule in self._rules.rules}
+        rules = self._rules()
+        by_name = {rule.name: rule for rule in rules.rules}
         async with self._sessions.begin() as session:
             held = await held_events(session)
             # The file may have lost the rule since.
             pairs = [(by_name[name], Occurrence(event, parse_data(event))) for name, event in held if name in by_name]
-            outcomes = await self._apply(session, pairs, self._clock.now())
+            outcomes = await self._apply(session, rules, pairs, self._clock.now())
         self._report(pairs, outcomes)
 
-    async def _apply(self, session: AsyncSession, pairs: Sequence[Pair], now: datetime) -> Sequence[episodes.Outcome]:
+    async def _apply(
+        self, session: AsyncSession, rules: AlertRules, pairs: Sequence[Pair], now: datetime
+    ) -> Sequence[Outcome]:
         if not pairs:
             return ()
-        limits = await limits_of(session, self._rules)
-        bearings = [
-            episodes.Bearing(rule, o.event, await judge(session, rule, o, limits[rule.name], now), _time(rule, o))
-            for rule, o in pairs
-        ]
+        limits = await limits_of(session, rules)
+        bearings = []
+        for rule, occurrence in pairs:
+            bearings.append(await bearing(rule, occurrence, limits[rule.name], runs.StoredRuns(session), now))
         return await episodes.apply(session, bearings, now=now, prefect_ui=self._prefect_ui)
 
     def _measure(
@@ -83,7 +92,7 @@ class Effects:
                 deployment = metrics.bounded(run.deployment or run.flow)
                 metrics.RUN_DURATION.labels(deployment, run.state_type.lower()).observe(run.duration_s)
 
-    def _report(self, pairs: Sequence[Pair], outcomes: Sequence[episodes.Outcome]) -> None:
+    def _report(self, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> None:
         for (rule, action), count in Counter((o.rule, o.decision.action) for o in outcomes).items():
             metrics.DECISIONS.labels(rule, action).inc(count)
         changed = [
@@ -106,10 +115,3 @@ class Effects:
             )
         if changed:
             self._changed()
-
-
-def _time(rule: AlertRule, occurrence: Occurrence) -> datetime:
-    """From when the event counts."""
-    counts_from = rule.counts_from if occurrence.event.type in rule.on else None
-    time: datetime = getattr(occurrence.data, counts_from) if counts_from else occurrence.event.time
-    return time

@@ -1,4 +1,4 @@
-"""Episodes in Postgres: `troubles` has what is known, `decide` judges; stores what comes of it with the alert event.
+"""Episodes in Postgres: `troubles` has what is known, `advance` goes on from it; stores what is to be told of it.
 
 All of it in the caller's transaction. Publishing is `outbox`'s work, after the commit.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,86 +15,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.store.tables.monitor import EpisodeRow
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id, new_event
-from services.monitor.criteria import Verdict
-from services.monitor.decide import Action, Decision, Sign, decide, is_over, may_be_held
-from services.monitor.identity import episode_id, fingerprint, labels_of
+from services.monitor.advance import Bearing, Case, Outcome, Step, advance, case_of
+from services.monitor.decide import Sign
 from services.monitor.rules import AlertRule
-from services.monitor.troubles import Trouble, Troubles
+from services.monitor.troubles import Troubles
 from services.monitor.wording import word
 
 SOURCE = "datalab/monitor"
 
 
-class Outcome(NamedTuple):
-    """What an event did to the alert of one rule."""
-
-    rule: str
-    fingerprint: str
-    episode: str | None
-    decision: Decision
-
-
-class Bearing(NamedTuple):
-    """An event as one rule sees it: what it is worth, and from when that counts."""
-
-    rule: AlertRule
-    event: Event
-    verdict: Verdict
-    at: datetime
-
-
-class _Case(NamedTuple):
-    """A bearing with the trouble that it is about, and the episode that it would open."""
-
-    bearing: Bearing
-    labels: dict[str, str]
-    fingerprint: str
-    episode: str
-
-
 async def apply(session: AsyncSession, bearings: Sequence[Bearing], *, now: datetime, prefect_ui: str) -> list[Outcome]:
     """Let events have their effects on alerts, one after another."""
-    cases = [_case(bearing) for bearing in bearings]
+    cases = [case_of(bearing) for bearing in bearings]
     troubles = await Troubles.locked(session, {case.fingerprint: case.bearing.rule.name for case in cases})
     seen = await _seen(session, cases)
     announcer = _Announcer(session, now, prefect_ui)
     outcomes = []
     for case in cases:
-        outcome = await _apply(case, troubles, announcer, seen=case.episode in seen)
-        outcomes.append(outcome)
-        if outcome.decision.action is Action.FIRE:
+        step = advance(case, troubles[case.fingerprint], seen=case.episode in seen, now=now)
+        troubles[case.fingerprint] = step.trouble
+        await announcer.tell(case, step)
+        if step.begins:
             seen.add(case.episode)
+        outcomes.append(step.outcome)
     await troubles.store(session)
     return outcomes
 
 
-async def _apply(case: _Case, troubles: Troubles, announcer: _Announcer, *, seen: bool) -> Outcome:
-    rule, event, verdict, at = case.bearing
-    known, held = troubles[case.fingerprint]
-    if verdict.sign is None:
-        if verdict.held and may_be_held(at, known, held.time if held else None):
-            troubles[case.fingerprint] = Trouble(known, event)
-        return Outcome(rule.name, case.fingerprint, known.open_episode, Decision(Action.KEEP, verdict.reason, known))
-    decision = decide(verdict.sign, event.id, at, known, episode=case.episode, seen=seen)
-    over = held is not None and (held.id == event.id or is_over(held.time, verdict.sign, at, decision.after))
-    troubles[case.fingerprint] = Trouble(decision.after, None if over else held)
-    if decision.action is Action.FIRE:
-        await announcer.fire(case)
-    elif decision.action is Action.RESOLVE and known.open_episode:
-        await announcer.resolve(known.open_episode, event)
-    touched = case.episode if decision.action is Action.FIRE else known.open_episode
-    return Outcome(rule.name, case.fingerprint, touched, decision)
-
-
-def _case(bearing: Bearing) -> _Case:
-    labels = labels_of(bearing.rule, bearing.event)
-    print_ = fingerprint(bearing.rule.name, labels)
-    # An id costs as much as all the rest, and nothing that ends a trouble has an episode.
-    episode = "" if bearing.verdict.sign is Sign.GOOD else episode_id(print_, bearing.event.id)
-    return _Case(bearing, labels, print_, episode)
-
-
-async def _seen(session: AsyncSession, cases: Sequence[_Case]) -> set[str]:
+async def _seen(session: AsyncSession, cases: Sequence[Case]) -> set[str]:
     """Which of the episodes there were before."""
     asked = [case.episode for case in cases if case.bearing.verdict.sign is Sign.BAD]
     if not asked:
@@ -108,9 +56,20 @@ class _Announcer:
     def __init__(self, session: AsyncSession, now: datetime, prefect_ui: str) -> None:
         self._session, self._now, self._prefect_ui = session, now, prefect_ui
 
-    async def fire(self, case: _Case) -> None:
+    async def tell(self, case: Case, step: Step) -> None:
+        """What is to be told of a step, in its order."""
+        if step.ended is not None:
+            await self.resolve(*step.ended)
+        if step.flapping is not None:
+            episode, times = step.flapping
+            row = await self._row(episode)
+            row.annotations = {**row.annotations, "flapping": f"the trouble returned {times} times"}
+        if step.begins:
+            await self.fire(case)
+
+    async def fire(self, case: Case) -> None:
         """A new episode; one of the same trouble that ended in this transaction is stored as ended before it."""
-        rule, event, _, _ = case.bearing
+        rule, event, _, _, _ = case.bearing
         alert = _firing(rule, event, case.labels, case.fingerprint, case.episode, self._prefect_ui)
         await self._session.flush()
         self._session.add(
@@ -121,8 +80,7 @@ class _Announcer:
 
     async def resolve(self, episode: str, event: Event) -> None:
         """The end of an episode."""
-        await self._session.flush()
-        row = (await self._session.execute(select(EpisodeRow).where(EpisodeRow.episode == episode))).scalar_one()
+        row = await self._row(episode)
         annotations = {**row.annotations, "resolved_by": event.id}
         alert = AlertResolved.model_validate(
             {**row.firing_event["data"], "ends_at": event.time, "annotations": annotations}
@@ -130,6 +88,10 @@ class _Announcer:
         row.status, row.ends_at, row.annotations = "resolved", alert.ends_at, alert.annotations
         row.resolved_event = _announcement(alert, "resolved", event, self._now)
         row.updated_at = self._now
+
+    async def _row(self, episode: str) -> EpisodeRow:
+        await self._session.flush()  # it may be one of this transaction
+        return (await self._session.execute(select(EpisodeRow).where(EpisodeRow.episode == episode))).scalar_one()
 
 
 def _firing(

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def labels_of(rule: AlertRule, event: Event) -> dict[str, str]:
-    """The rule's labels with their values; a field the event does not have (an ad-hoc run's deployment) is left out."""
-    return {name: str(value) for name in rule.labels if (value := event.data.get(name)) is not None}
+    """The rule's labels with their values; a field the event does not have (an ad-hoc run's deployment) is left out.
+    Of a measurement, its own labels count too."""
+    tags = event.data.get("labels", {}) if rule.metric else {}
+    values = ((name, event.data.get(name, tags.get(name))) for name in rule.labels)
+    return {name: str(value) for name, value in values if value is not None}
 
 
 def fingerprint(rule: str, labels: Mapping[str, str]) -> str:

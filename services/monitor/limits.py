@@ -46,7 +46,7 @@ def faults_of(threshold: Threshold, value: float | None, overrides: Mapping[str,
     faults = {}
     if value is not None and (fault := criterion.fault(value)):
         faults["value"] = fault
-    if overrides and not criterion.by_deployment:
+    if overrides and not (criterion.by_deployment or criterion.by_subject):
         faults["overrides"] = f"{threshold.rule}.{threshold.name} is the same for all; leave them out"
         return faults
     for name, limit in (overrides or {}).items():

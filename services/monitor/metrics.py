@@ -23,6 +23,9 @@ EVENT_AGE = Histogram(
 )
 LAG = Gauge("datalab_monitor_lag_records", "Records between the last one handled and the end", ["topic", "partition"])
 MEASUREMENTS = Counter("datalab_monitor_measurements", "Measurements by what became of them", ["outcome"])
+RULES_FAULTY = Gauge(
+    "datalab_monitor_rules_faulty", "1 while alerts.yaml is faulty and what was read before is in force"
+)
 OVERRUNS = Counter("datalab_monitor_overruns", "Overruns acknowledged by Kafka")
 
 _deployments: set[str] = set()

@@ -9,8 +9,10 @@ A run that ended before its overrun came back, whenever that was, raises nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 from sqlalchemy import exists, func, select
@@ -24,8 +26,9 @@ from datalab.store.tables.monitor import OverrunRow, RunRow
 from schemas.envelope import Event, event_id, new_event
 from schemas.runs import RunOverrun
 from services.monitor import metrics
-from services.monitor.criteria import DURATION
+from services.monitor.criteria import DURATION, LEARNED
 from services.monitor.episodes import SOURCE
+from services.monitor.learned import LearnedDurations, Of
 from services.monitor.limit_store import limits_of
 from services.monitor.limits import Limit
 from services.monitor.rules import AlertRules
@@ -33,6 +36,7 @@ from services.monitor.runs import RUNNING
 
 log = get_logger(__name__)
 _BATCH = 50
+_NEVER = Limit(0.0)
 
 
 class EventPublisher(Protocol):
@@ -42,13 +46,15 @@ class EventPublisher(Protocol):
         """Returns once the event is stored durably."""
 
 
-def overruns(runs: Iterable[RunRow], limit: Limit, now: datetime) -> list[RunOverrun]:
-    """Those of the running runs that have exceeded their limit by now. Pure."""
+def overruns(
+    runs: Iterable[RunRow], limit: Limit, now: datetime, learned: Mapping[Of, float] = MappingProxyType({})
+) -> list[RunOverrun]:
+    """Those of the running runs that have exceeded by now what was set, or what they usually take. Pure."""
     found = []
     for run in runs:
         if run.running_since is None:
             continue
-        limit_s = limit.of(run.flow, run.deployment)
+        limit_s = min(limit.of(run.flow, run.deployment), learned.get((run.flow, run.deployment), math.inf))
         exceeded_at = run.running_since + timedelta(seconds=limit_s)
         if now > exceeded_at:
             found.append(
@@ -68,15 +74,17 @@ def overruns(runs: Iterable[RunRow], limit: Limit, now: datetime) -> list[RunOve
 class Overruns:
     """Several instances may look at once."""
 
-    def __init__(self, sessions: Sessions, publisher: EventPublisher, rules: AlertRules, clock: Clock) -> None:
+    def __init__(
+        self, sessions: Sessions, publisher: EventPublisher, rules: Callable[[], AlertRules], clock: Clock
+    ) -> None:
         self._sessions, self._publisher, self._clock = sessions, publisher, clock
-        self._rules = rules
-        self._rule = next((t.rule for t in rules.thresholds if t.name == DURATION), None)
+        self._rules, self._learned = rules, LearnedDurations(clock.monotonic)
 
     async def look(self) -> None:
         """Store what exceeded its limit since the last look, and publish what is not published yet."""
-        if self._rule is not None:
-            await self._store(self._rule)
+        rules = self._rules()
+        for rule in {threshold.rule for threshold in rules.thresholds if threshold.name == DURATION}:
+            await self._store(rules, rule)
         while await self._publish_batch() == _BATCH:
             pass
 
@@ -88,16 +96,19 @@ class Overruns:
         age = (self._clock.now() - oldest).total_seconds() if oldest else 0.0
         return f"an overrun waits for Kafka since {age:.0f} s" if age > oldest_s else None
 
-    async def _store(self, rule: str) -> None:
+    async def _store(self, rules: AlertRules, rule: str) -> None:
         told = exists().where(OverrunRow.run_id == RunRow.run_id, OverrunRow.running_since == RunRow.running_since)
         running = select(RunRow).where(RunRow.state_type == RUNNING, RunRow.running_since.is_not(None), ~told)
         now = self._clock.now()
         async with self._sessions.begin() as session:
-            limits = (await limits_of(session, self._rules))[rule]
+            limits = (await limits_of(session, rules))[rule]
             if not limits.enabled:
                 return
             runs = {run.run_id: run for run in (await session.execute(running)).scalars()}
-            for overrun in overruns(runs.values(), limits.limits[DURATION], now):
+            factor = limits.limits.get(LEARNED, _NEVER)
+            of = ((run.flow, run.deployment) for run in runs.values())
+            learned = await self._learned.limits(session, of, factor, now)
+            for overrun in overruns(runs.values(), limits.limits[DURATION], now, learned):
                 row = insert(OverrunRow).values(
                     run_id=overrun.run_id,
                     running_since=overrun.start_time,

@@ -12,6 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from schemas.alerts import Severity
 from schemas.catalog import EVENT_TYPES
+from schemas.envelope import EventData
+from schemas.metrics import MetricSampled
 from services.monitor.limits import Threshold
 from services.monitor.wording import check_template
 
@@ -31,6 +33,11 @@ class AlertRule(BaseModel):
     on: tuple[str, ...] = Field(min_length=1, description="Event types that show the trouble")
     resolved_by: tuple[str, ...] = Field(default=(), description="Event types that show its end")
     labels: tuple[str, ...] = Field(min_length=1, description="Payload fields that say which thing is in trouble")
+    metric: str | None = Field(
+        default=None,
+        min_length=1,
+        description="For lab.metric.sampled.v1: which measurement; its limit says what is bad",
+    )
     counts_from: str | None = Field(
         default=None, description="Time in the payload of `on` types; whatever ends it later than that has ended it"
     )
@@ -65,12 +72,14 @@ class AlertRule(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if (self.metric is None) != (MetricSampled.type not in self.on):
+            raise ValueError(f"metric: goes with on: [{MetricSampled.type}], and that with it")
         both = set(self.on) & set(self.resolved_by)
         if both:
             raise ValueError(f"{', '.join(sorted(both))} cannot both raise and resolve the alert")
         for type_ in (*self.on, *self.resolved_by):
             missing = [label for label in self.labels if label not in EVENT_TYPES[type_].model_fields]
-            if missing:
+            if missing and type_ != MetricSampled.type:  # which has labels of its own
                 fields = ", ".join(EVENT_TYPES[type_].model_fields)
                 raise ValueError(f"labels: {type_} has no field {', '.join(missing)}; it has {fields}")
         for type_ in self.on if self.counts_from else ():
@@ -78,6 +87,16 @@ class AlertRule(BaseModel):
             if self.counts_from not in times:
                 raise ValueError(f"counts_from: {type_} has no time {self.counts_from}; it has {', '.join(times)}")
         return self
+
+    @cached_property
+    def remembers_ends(self) -> bool:
+        """Whether an end is remembered though nothing was wrong, lest a latecomer raise the alert. Not of single runs:
+        each would leave something behind for ever, and whether one is over is told by the history of runs."""
+        return "run_id" not in self.labels
+
+    def concerns(self, data: EventData) -> bool:
+        """Whether an event of one of the rule's types is about what it watches."""
+        return self.metric is None or (isinstance(data, MetricSampled) and data.name == self.metric)
 
 
 class AlertRules(BaseModel):
@@ -107,7 +126,7 @@ class AlertRules(BaseModel):
             if rule is None:
                 raise ValueError(f"{place}: no such rule; there are {', '.join(by_name)}")
             judged = {model.type for model in threshold.criterion.judges}
-            if not set(rule.on) <= judged:
+            if not threshold.criterion.is_of_any and not set(rule.on) <= judged:
                 raise ValueError(f"{place}: speaks about {', '.join(sorted(judged))}, not {', '.join(rule.on)}")
             if (threshold.rule, threshold.name) in seen:
                 raise ValueError(f"{place}: is there twice")

@@ -34,14 +34,28 @@ _GIVEN = (
 async def remember(session: AsyncSession, occurrences: Sequence[Occurrence], now: datetime) -> list[RunState]:
     """Store the states that are news, in their order, and return those."""
     told = [(event, data) for event, data in occurrences if type(data) in _TYPES and isinstance(data, RunState)]
-    states = {(event.id, data.run_id): (event, data) for event, data in told}
     statement, news = _newest_wins(), list[RunState]()
-    for wave in waves(list(states.values()), key=lambda state: state[1].run_id):
+    for wave in waves(_lasting(told), key=lambda state: state[1].run_id):
         rows = [_values(event, data, now) for event, data in wave]
         stored = await session.execute(statement, {**as_arrays(_GIVEN, rows), "now": now})
         changed = set(stored.scalars())
         news += [data for _, data in wave if data.run_id in changed]
     return news
+
+
+def _lasting(states: Sequence[tuple[Event, RunState]]) -> list[tuple[Event, RunState]]:
+    """Without repeats, and without states on the way to an end that came with them and says everything: most of a
+    backlog's, and storing them would change nothing."""
+    once = {(event.id, data.run_id): (event, data) for event, data in states}
+    ends: dict[str, datetime] = {}
+    for _, data in once.values():
+        if data.state_type in ENDED and None not in {data.start_time, data.end_time, data.duration_s}:
+            ends[data.run_id] = max(data.occurred_at, ends.get(data.run_id, data.occurred_at))
+
+    def is_passed(data: RunState) -> bool:
+        return data.state_type not in ENDED and data.run_id in ends and data.occurred_at < ends[data.run_id]
+
+    return [(event, data) for event, data in once.values() if not is_passed(data)]
 
 
 def _values(event: Event, data: RunState, now: datetime) -> dict[str, Any]:
@@ -66,17 +80,33 @@ def _values(event: Event, data: RunState, now: datetime) -> dict[str, Any]:
     }
 
 
-async def failures_in_row(session: AsyncSession, flow: str, deployment: str | None, until: datetime) -> int:
-    """How many runs of the deployment had ended failed or crashed by then, since one of them completed last."""
-    same = and_(
-        RunRow.flow == flow,
-        RunRow.deployment == deployment if deployment else RunRow.deployment.is_(None),
-        RunRow.occurred_at <= until,
-    )
-    completed = select(func.max(RunRow.occurred_at)).where(same, RunRow.state_type == "COMPLETED").scalar_subquery()
-    since = or_(completed.is_(None), RunRow.occurred_at > completed)
-    query = select(func.count()).where(same, RunRow.state_type.in_(FAILED), since)
-    return int((await session.execute(query)).scalar_one())
+class StoredRuns:
+    """What alert rules ask about runs."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def failures_in_row(self, flow: str, deployment: str | None, until: datetime) -> int:
+        """How many runs of the deployment had ended failed or crashed by then, since one of them completed last."""
+        same = and_(
+            RunRow.flow == flow,
+            RunRow.deployment == deployment if deployment else RunRow.deployment.is_(None),
+            RunRow.occurred_at <= until,
+        )
+        completed = select(func.max(RunRow.occurred_at)).where(same, RunRow.state_type == "COMPLETED").scalar_subquery()
+        since = or_(completed.is_(None), RunRow.occurred_at > completed)
+        query = select(func.count()).where(same, RunRow.state_type.in_(FAILED), since)
+        return int((await self._session.execute(query)).scalar_one())
+
+    async def is_over(self, run_id: str, since: datetime) -> bool:
+        """Whether the run has ended after that time, by its newest state."""
+        ended = select(RunRow.run_id).where(RunRow.run_id == run_id, RunRow.state_type.in_(ENDED))
+        return (await self._session.execute(ended.where(RunRow.occurred_at > since))).first() is not None
+
+    async def has_gone_on(self, run_id: str, since: datetime) -> bool:
+        """Whether the run has come into any state after that time."""
+        later = select(RunRow.run_id).where(RunRow.run_id == run_id, RunRow.occurred_at > since)
+        return (await self._session.execute(later)).first() is not None
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from asyncpg import DeadlockDetectedError, UniqueViolationError
 from sqlalchemy import ARRAY, Insert, Select, Update, any_, bindparam, insert, select, update
@@ -13,20 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.tables.monitor import ConditionRow, EpisodeRow
 from schemas.envelope import Event
+from services.monitor.advance import Trouble
 from services.monitor.bulk import as_arrays, rows_of
 from services.monitor.decide import Condition
 
-_FACTS = ("last_bad_at", "last_bad_event", "last_good_at", "held_event")
+_FACTS = ("last_bad_at", "last_bad_event", "last_good_at", "reversals", "held_event")
 _GIVEN = ("fingerprint", "rule", *_FACTS)
 _TABLE = ConditionRow.metadata.tables[ConditionRow.__tablename__]
 _PRINTS = bindparam("prints", type_=ARRAY(_TABLE.c.fingerprint.type))
-
-
-class Trouble(NamedTuple):
-    """What is known, and the event that is held back."""
-
-    condition: Condition = Condition()
-    held: Event | None = None
 
 
 _NONE = Trouble()
@@ -75,6 +69,7 @@ class Troubles:
             "last_bad_at": condition.last_bad_at,
             "last_bad_event": condition.last_bad_event,
             "last_good_at": condition.last_good_at,
+            "reversals": condition.reversals,
             "held_event": held.model_dump(mode="json") if held else None,
         }
 
@@ -112,7 +107,7 @@ def _updated() -> Update:
 
 def _trouble(row: Any, episode: str | None) -> Trouble:
     held = None if row.held_event is None else Event.model_validate(row.held_event)
-    return Trouble(Condition(episode, row.last_bad_at, row.last_bad_event, row.last_good_at), held)
+    return Trouble(Condition(episode, row.last_bad_at, row.last_bad_event, row.last_good_at, row.reversals), held)
 
 
 def is_taken(error: BaseException) -> bool:

@@ -23,7 +23,9 @@ class ConditionRow(Base):
     last_bad_at: Mapped[datetime | None]
     last_bad_event: Mapped[str | None]
     last_good_at: Mapped[datetime | None]
-    # A bad event that has to last longer before it fires; looked at again until it fires or is over.
+    # How often trouble returned within the open episode, though it seemed to be over.
+    reversals: Mapped[int] = mapped_column(server_default="0")
+    # An event that has to last longer before it fires, or ends what fires; looked at again until then.
     held_event: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 

@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from datalab.runtime.clock import Clock
 from datalab.store.engine import Sessions
 from services.monitor.api import alerts, flows, inventory, rules, runs, thresholds
-from services.monitor.rules import AlertRules
+from services.monitor.rules_in_force import RulesInForce
 
 
-def routes(sessions: Sessions, alert_rules: AlertRules, clock: Clock) -> APIRouter:
+def routes(sessions: Sessions, alert_rules: RulesInForce, clock: Clock) -> APIRouter:
     """All routers as one."""
     api = APIRouter()
     for router in (

@@ -17,6 +17,7 @@ from schemas.alerts import Severity
 from services.monitor import limit_changes
 from services.monitor.limit_store import switches
 from services.monitor.rules import AlertRule, AlertRules
+from services.monitor.rules_in_force import RulesInForce
 
 log = get_logger(__name__)
 
@@ -36,9 +37,13 @@ class RuleView(BaseModel):
 
 
 class Rules(BaseModel):
-    """Every alert rule, in the order of the file."""
+    """Every alert rule, in the order of the file that is in force since that time."""
 
     rules: list[RuleView]
+    since: datetime
+    fault: str | None = Field(
+        description="What is wrong with the file as it is now, so that an earlier one is in force"
+    )
 
 
 class RuleChange(BaseModel):
@@ -49,7 +54,7 @@ class RuleChange(BaseModel):
     enabled: Annotated[bool, Field(strict=True)]
 
 
-def router(sessions: Sessions, rules: AlertRules, clock: Clock) -> APIRouter:
+def router(sessions: Sessions, in_force: RulesInForce, clock: Clock) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1/rules", tags=["rules"])
 
@@ -57,10 +62,13 @@ def router(sessions: Sessions, rules: AlertRules, clock: Clock) -> APIRouter:
     async def list_rules() -> Rules:
         async with sessions() as session:
             touched = await switches(session)
-        return Rules(rules=[_view(rules, rule, touched.get(rule.name)) for rule in rules.rules])
+        rules = in_force()
+        views = [_view(rules, rule, touched.get(rule.name)) for rule in rules.rules]
+        return Rules(rules=views, since=in_force.since, fault=in_force.fault)
 
     @api.put("/{name}", summary="Switch a rule on or off")
     async def change(name: str, wanted: RuleChange) -> RuleView:
+        rules = in_force()
         rule = next((rule for rule in rules.rules if rule.name == name), None)
         if rule is None:
             known = [rule.name for rule in rules.rules]

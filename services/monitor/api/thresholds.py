@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -58,12 +59,13 @@ class ThresholdChange(BaseModel):
     enabled: Annotated[bool, Field(strict=True)] | None = None
 
 
-def router(sessions: Sessions, rules: AlertRules, clock: Clock) -> APIRouter:
+def router(sessions: Sessions, in_force: Callable[[], AlertRules], clock: Clock) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1/thresholds", tags=["thresholds"])
 
     @api.get("", summary="Limits of alert rules")
     async def list_thresholds() -> Thresholds:
+        rules = in_force()
         async with sessions() as session:
             views = [_view(threshold, rows) for threshold, rows in await stored(session, rules)]
             deployments, flows = await known_names(session, rules)
@@ -71,6 +73,7 @@ def router(sessions: Sessions, rules: AlertRules, clock: Clock) -> APIRouter:
 
     @api.get("/{rule}/{name}", summary="One limit")
     async def show(rule: str, name: str, response: Response) -> ThresholdView:
+        rules = in_force()
         wanted = _find(rules, rule, name)
         async with sessions() as session:
             rows = next(rows for threshold, rows in await stored(session, rules) if threshold is wanted)
@@ -81,7 +84,8 @@ def router(sessions: Sessions, rules: AlertRules, clock: Clock) -> APIRouter:
     async def change(
         rule: str, name: str, wanted: ThresholdChange, response: Response, if_match: IfMatch = None
     ) -> ThresholdView:
-        threshold, now = _find(rules, rule, name), clock.now()
+        rules, now = in_force(), clock.now()
+        threshold = _find(rules, rule, name)
         async with sessions.begin() as session:
             await _check(session, rules, threshold, wanted)
             rows = await limit_changes.locked(session, threshold, now)
@@ -91,7 +95,7 @@ def router(sessions: Sessions, rules: AlertRules, clock: Clock) -> APIRouter:
 
     @api.delete("/{rule}/{name}", summary="Back to the default")
     async def unset(rule: str, name: str, response: Response, if_match: IfMatch = None) -> ThresholdView:
-        threshold, now = _find(rules, rule, name), clock.now()
+        threshold, now = _find(in_force(), rule, name), clock.now()
         async with sessions.begin() as session:
             rows = await limit_changes.locked(session, threshold, now)
             _check_etag(rows, if_match)

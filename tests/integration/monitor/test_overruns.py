@@ -303,7 +303,8 @@ async def switch(rule: str, sessions: Sessions, *, enabled: bool) -> None:
 
 def overruns(sessions: Sessions, broker: Broker) -> Overruns:
     """As an instance looks for them."""
-    return Overruns(sessions, broker, read_rules(PROJECT_ROOT / "config" / "alerts.yaml"), SystemClock())
+    rules = read_rules(PROJECT_ROOT / "config" / "alerts.yaml")
+    return Overruns(sessions, broker, lambda: rules, SystemClock())
 
 
 class Broker:

@@ -62,7 +62,7 @@ async def test_a_limit_is_changed_and_taken_back(running: Monitor) -> None:
     assert monitoring in listed["known_deployments"]
     rules = {rule["rule"]: rule for rule in (await running.get("/v1/rules")).json()["rules"]}
     assert (rules["flow-duration"]["enabled"], rules["flow-failed"]["enabled"]) == (False, True)
-    assert rules["flow-duration"]["thresholds"] == ["max_duration_s"]
+    assert rules["flow-duration"]["thresholds"] == ["max_duration_s", "learned_factor"]
 
     unset = (await running.send("DELETE", DURATION)).json()
     assert (unset["value"], unset["overrides"]) == (3600, before["overrides"])

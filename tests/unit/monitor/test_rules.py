@@ -49,7 +49,7 @@ def test_every_shipped_runbook_is_a_heading_that_is_there() -> None:
 
 def test_limits_of_deployments_are_shipped_for_those_that_there_are() -> None:
     known = {deployment.full_name for deployment in DEPLOYMENTS}
-    [duration] = [threshold for threshold in SHIPPED.thresholds if threshold.rule == "flow-duration"]
+    [duration] = [threshold for threshold in SHIPPED.thresholds if threshold.name == "max_duration_s"]
     assert set(duration.overrides) == known
 
 
@@ -161,7 +161,13 @@ def test_an_error_in_a_threshold_or_a_time_is_named_too(tmp_path: Path, old: str
 def test_every_threshold_is_declared_for_what_it_judges() -> None:
     assert {(t.rule, t.name) for t in SHIPPED.thresholds} == {
         ("flow-duration", "max_duration_s"),
+        ("flow-duration", "learned_factor"),
         ("flow-failed", "failures"),
         ("data-quality", "max_failed_ratio"),
         ("resource-unavailable", "for_s"),
+        ("resource-unavailable", "clear_for_s"),
+        ("run-never-started", "late_s"),
+        ("consumer-lag", "max_value"),
+        ("stale-table", "max_value"),
+        ("small-files", "max_value"),
     }
