@@ -43,7 +43,7 @@ def summary(look: Look, told: Told) -> dict[str, Any]:
         "findings": {str(check.subject): check.reason for check in look.findings},
         "degraded": by_kind[Kind.DEGRADED],
         "recovered": by_kind[Kind.RECOVERED],
-        "services": {health.check.subject.service: health.check.reason or _OK for health in look.services},
+        "services": _by_service(look),
         "topics": {name: topic.records for name, topic in view.topics.items()} if view else {},
         "lag": {f"{lag.topic}/{lag.group}": lag.lag for lag in view.groups} if view else {},
         "tables": {table.name: table.rows for table in look.lake.tables},
@@ -153,3 +153,13 @@ def _age(seconds: float | None) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{seconds:,.0f} s"
+
+
+def _by_service(look: Look) -> dict[str, str]:
+    """Of a service with several checks, the first that fails."""
+    found: dict[str, str] = {}
+    for health in look.services:
+        service, reason = health.check.subject.service, health.check.reason
+        if found.get(service, _OK) == _OK:
+            found[service] = reason or _OK
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import httpx
 
 from datalab.bus.topics import broker_ready
+from flows.watch.exercises import has_room, mlflow_keeps, smtp_greets
 from flows.watch.findings import Check, Measurement, Subject, one_line
 from flows.watch.probes import accepts, database_answers, http_answers, speaks_http2
 from flows.watch.settings import WatchSettings
@@ -71,10 +72,16 @@ def _others(settings: WatchSettings, client: httpx.AsyncClient) -> list[Target]:
         Target(Subject(KAFKA, BROKER), kafka, lambda: broker_ready(kafka)),
         _http(client, "prefect", "health", f"{settings.prefect_api_url.rstrip('/')}/health"),
     ]
-    if settings.mlflow_tracking_uri.startswith(("http://", "https://")):  # else it is a directory or a database
-        found.append(_http(client, "mlflow", "health", f"{settings.mlflow_tracking_uri.rstrip('/')}/health"))
+    mlflow = settings.mlflow_tracking_uri.rstrip("/")
+    if mlflow.startswith(("http://", "https://")):  # else it is a directory or a database
+        found.append(_http(client, "mlflow", "health", f"{mlflow}/health"))
+        found.append(Target(Subject("mlflow", "write and read"), _shown(mlflow), lambda: mlflow_keeps(client, mlflow)))
     if database:
         found.append(Target(Subject("postgres", "query"), _shown(database), lambda: database_answers(database)))
+    if host := settings.smtp_host:
+        mail, port = f"smtp://{host}:{settings.smtp_port}", settings.smtp_port
+        found.append(Target(Subject("smtp", "greeting"), mail, lambda: smtp_greets(host, port)))
+    found.append(Target(Subject("host", "disk"), "the lab's disk", lambda: has_room(settings.datalab_home.absolute())))
     return [*found, *_spark(settings)]
 
 

@@ -17,6 +17,9 @@ class WatchSettings(FlowSettings):
     monitor_url: str = "http://127.0.0.1:8083"
     notifier_url: str = "http://127.0.0.1:8084"
     dashboard_url: str = "http://127.0.0.1:8501"
+    # As the notifier has them.
+    smtp_host: str | None = None
+    smtp_port: int = 25
 
     @field_validator("ingest_url", "bridge_url", "monitor_url", "notifier_url", "dashboard_url")
     @classmethod

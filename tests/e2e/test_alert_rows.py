@@ -97,7 +97,7 @@ def test_a_service_that_does_not_answer_is_a_warning_until_it_does(lab: Lab) -> 
     os.kill(pid, signal.SIGSTOP)
     try:
         trigger(lab, "monitoring-5min")
-        firing = alert(lab, "resource-unavailable", "firing", service="mlflow")
+        firing = alert(lab, "resource-unavailable", "firing", service="mlflow", check="health")
     finally:
         os.kill(pid, signal.SIGCONT)
     assert firing["severity"] == "warning"
@@ -105,7 +105,7 @@ def test_a_service_that_does_not_answer_is_a_warning_until_it_does(lab: Lab) -> 
 
     wait_for(lambda: _answers(f"{lab.addresses.mlflow}/health"), "MLflow")
     trigger(lab, "monitoring-5min")
-    over = alert(lab, "resource-unavailable", "resolved", service="mlflow")
+    over = alert(lab, "resource-unavailable", "resolved", service="mlflow", check="health")
     assert over["episode"] == firing["episode"]
     told(lab, "mlflow", "resolved")
 

@@ -122,7 +122,7 @@ async def test_a_lab_that_is_well_is_measured_and_nothing_is_announced(broker: s
     answer = monitoring_pipeline(deadline_s=20)
 
     assert (answer["healthy"], answer["findings"]) == (True, {})
-    assert answer["services"] == dict.fromkeys(("ingest", "kafka", "prefect", "postgres"), "ok")
+    assert answer["services"] == dict.fromkeys(("ingest", "kafka", "prefect", "postgres", "host"), "ok")
     assert answer["topics"].keys() >= {spec.name for spec in topics()}
     assert answer["tables"] == {"silver/stocks": 3}
     assert await events(broker, "lab.services") == []

@@ -128,7 +128,8 @@ def watched(monkeypatch: pytest.MonkeyPatch, **environ: str) -> dict[str, str]:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     settings = WatchSettings(_env_file=None)
-    return {t.subject.service: t.address for t in targets(settings, httpx.AsyncClient())}
+    # Of a service with several checks, the first.
+    return {t.subject.service: t.address for t in reversed(targets(settings, httpx.AsyncClient()))}
 
 
 def test_every_service_is_watched_at_its_usual_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +142,7 @@ def test_every_service_is_watched_at_its_usual_address(monkeypatch: pytest.Monke
         "kafka": "127.0.0.1:9092",
         "prefect": "http://127.0.0.1:4200/api/health",
         "mlflow": "http://127.0.0.1:5000/health",
+        "host": "the lab's disk",
     }
 
 
@@ -157,6 +159,8 @@ def test_every_service_is_watched_at_its_usual_address(monkeypatch: pytest.Monke
             "postgresql+asyncpg://db:5432/lab",
         ),
         ({"SPARK_REMOTE": "sc://spark:15002/;token=secret"}, "spark", "sc://spark:15002"),
+        ({"SMTP_HOST": "mail.example", "SMTP_PORT": "587"}, "smtp", "smtp://mail.example:587"),
+        ({}, "smtp", None),
         ({"SPARK_REMOTE": "sc://spark"}, "spark", "sc://spark:15002"),
         ({"SPARK_MASTER_URL": "spark://one:7077,two:7077"}, "spark", "spark://one:7077"),
         ({"SPARK_MASTER_URL": "local[2]"}, "spark", None),
