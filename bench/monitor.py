@@ -25,6 +25,7 @@ import psutil
 
 from bench.harness import repeat, report
 from bench.monitor_events import send
+from bench.monitor_flow import flow_figures
 from bench.monitor_latency import alert_latencies
 from datalab.local.layout import LabLayout
 from datalab.local.parts.postgres import embedded_url
@@ -32,7 +33,7 @@ from datalab.local.state import LabState
 from tests.integration.monitor.parts import Monitor, monitor
 from tests.support.lab_parts import lab_parts
 
-KEYS = ("events_per_s", "ratio_vs_faust_table", "event_to_alert_p95_ms")
+KEYS = ("events_per_s", "ratio_vs_faust_table", "event_to_alert_p95_ms", "flow_s", "flow_three_hanging_s")
 _MONITOR_CORE, _OTHER_CORE = 0, 1
 _PATIENCE_S = 280.0
 
@@ -42,12 +43,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--runs", type=int, default=50_000, help="of each round; two events each")
+    parser.add_argument("--part", choices=("events", "flow"), help="only this one")
     given = parser.parse_args()
-    spreads = repeat(given.repeats, lambda _: once(given.runs))
-    report("monitor", spreads, KEYS)
+
+    def measure(_: int) -> Mapping[str, float]:
+        figures = {} if given.part == "flow" else once(given.runs)
+        return figures if given.part == "events" else {**figures, **flow_figures()}
+
+    spreads = repeat(given.repeats, measure)
+    report("monitor", spreads, [key for key in KEYS if key in spreads])
 
 
-def once(runs: int) -> Mapping[str, float]:
+def once(runs: int) -> dict[str, float]:
     """One round, on a lab of its own: a backlog for the monitor, the same one for the peer, then single alerts."""
     with (
         tempfile.TemporaryDirectory(prefix="datalab-bench-") as folder,

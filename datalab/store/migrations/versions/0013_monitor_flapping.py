@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012_monitor_flapping"
-down_revision = "0011_notifier_subscriptions"
+revision = "0013_monitor_flapping"
+down_revision = "0012_bridge_queue"
 
 
 def upgrade() -> None:
