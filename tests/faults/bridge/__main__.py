@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3, help="at each step, and of each part")
     parser.add_argument("--changes", type=int, default=20, help="of the three instances")
     parser.add_argument("--seed", type=int, default=None, help="of the random moments")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--only", default=[""], nargs="+", help="cases whose name holds one of these")
     given = parser.parse_args()
     seed = random.randrange(10_000) if given.seed is None else given.seed
     with (
@@ -53,9 +53,11 @@ def main() -> int:
     ):
         kafka = f"127.0.0.1:{state.parts['kafka'].ports['kafka']}"
         api = f"http://127.0.0.1:{state.parts['prefect'].ports['prefect']}/api"
-        chosen = {name: run for name, run in _cases(given, Path(home)).items() if given.only in name}
-        found = asyncio.run(_run(chosen, kafka, api, Path(home), seed))
-    return _report(found, seed)
+        chosen = {
+            name: run for name, run in _cases(given, Path(home)).items() if any(part in name for part in given.only)
+        }
+        found = asyncio.run(_run(chosen, kafka, api, Path(home), seed, given.events))
+    return _report(found)
 
 
 def _cases(given: argparse.Namespace, home: Path) -> dict[str, Run]:
@@ -89,14 +91,22 @@ def _cases(given: argparse.Namespace, home: Path) -> dict[str, Run]:
     }
 
 
-async def _run(cases: dict[str, Run], kafka: str, api: str, home: Path, seed: int) -> list[dict[str, Any]]:
-    found = []
+async def _run(cases: dict[str, Run], kafka: str, api: str, home: Path, seed: int, events: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     async with parts(kafka, embedded_url(LabLayout.at(home)), api, home) as lab:
         for name, run in cases.items():
             started = time.monotonic()
-            books = await run(lab, random.Random(f"{seed} {name}"))
-            found.append({**books.to_json(), "seconds": round(time.monotonic() - started), "faults": books.faults()})
+            try:
+                books = await run(lab, random.Random(f"{seed} {name}"))
+                result = {**books.to_json(), "faults": books.faults()}
+            except (AssertionError, OSError) as error:
+                # What did not come to its end counts as lost; the other cases are run all the same.
+                result = dict.fromkeys(_SUMS, 0) | {"case": name, "events": events, "lost": events, "runs": 0}
+                result["faults"] = [f"did not come to its end: {error}"]
+                print((home / "bridges.log").read_text("utf-8")[-3000:], file=sys.stderr)
+            found.append({**result, "seconds": round(time.monotonic() - started)})
             print(f"{name}: {json.dumps(found[-1])}", file=sys.stderr, flush=True)
+            _keep(found, seed)
     return found
 
 
@@ -108,12 +118,16 @@ def _kill_part(home: Path, name: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def _report(found: list[dict[str, Any]], seed: int) -> int:
+def _keep(found: list[dict[str, Any]], seed: int) -> None:
+    """Write what was found until now, beside the cases that were not run this time."""
     before = json.loads(_RESULT.read_text("utf-8"))["cases"] if _RESULT.exists() else []
     new = {case["case"] for case in found}
     cases = [case for case in before if case["case"] not in new] + found
     result = {"taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "seed": seed}
     _RESULT.write_text(json.dumps({**result, "cases": cases}, indent=1) + "\n", "utf-8")
+
+
+def _report(found: list[dict[str, Any]]) -> int:
     for case in found:
         said = "; ".join(case["faults"]) or "balanced"
         print(f"{case['case']:<32} {case['events']:>5} events {case['runs']:>5} runs {case['seconds']:>5} s  {said}")

@@ -118,10 +118,12 @@ async def with_outages(
     async with case(name, lab, count, chance) as run:
         await run.begin()
         await run.bridges.start()
+        await run.bridges.recover()
         for number in range(times):
             await run.publish(1 / (times + 1 - number))
             await asyncio.sleep(chance.uniform(0.0, 3.0))  # the random moment
             await outage()
+            await run.bridges.recover()
         return await run.books()
 
 

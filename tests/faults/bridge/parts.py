@@ -85,28 +85,58 @@ async def parts(kafka: str, database: str, prefect_api_url: str, folder: Path) -
         yield Parts(kafka, database, folder, gate, prefect, engine, publisher)
 
 
+@dataclass(frozen=True)
+class _Running:
+    process: psutil.Process
+    url: str
+    stack: AsyncExitStack
+
+    async def is_ready(self) -> bool:
+        """Whether it says so."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            try:
+                return (await http.get(f"{self.url}/readyz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+
 class Bridges:
     """The bridges of one case."""
 
     def __init__(self, lab: Parts) -> None:
         self._lab = lab
-        self._running: list[tuple[psutil.Process, AsyncExitStack]] = []
+        self._running: list[_Running] = []
 
     async def start(self) -> None:
         """One more."""
-        stack = AsyncExitStack()
-        log = self._lab.folder / "bridges.log"
-        process = stack.enter_context(service("services.bridge", self._lab.environ(), log))
-        self._running.append((psutil.Process(process.pid), stack))
+        stack, environ = AsyncExitStack(), self._lab.environ()
+        process = stack.enter_context(service("services.bridge", environ, self._lab.folder / "bridges.log"))
+        url = f"http://127.0.0.1:{environ['BRIDGE_PORT']}"
+        self._running.append(_Running(psutil.Process(process.pid), url, stack))
 
     async def end(self, number: int = 0, how: signal.Signals = signal.SIGKILL) -> None:
         """End one of them; returns when it has ended."""
-        process, stack = self._running.pop(number)
-        process.send_signal(how)
+        one = self._running.pop(number)
         try:
-            await asyncio.to_thread(process.wait, 30)
+            one.process.send_signal(how)
+            await asyncio.to_thread(one.process.wait, 30)
+        except psutil.NoSuchProcess:
+            """It has ended by itself, as it does when what it needs is away at its start."""
         finally:
-            await stack.aclose()
+            await one.stack.aclose()
+
+    async def recover(self) -> None:
+        """Wait until all are ready. Those that ended by themselves are started again, as a supervisor does."""
+
+        async def ready() -> bool:
+            for number, one in enumerate(list(self._running)):
+                if not one.process.is_running() or one.process.status() == psutil.STATUS_ZOMBIE:
+                    await self.end(number)
+                    await self.start()
+                    return False
+            return all([await one.is_ready() for one in self._running])
+
+        await eventually(ready, within_s=180)
 
     async def end_all(self) -> None:
         """End what still runs."""
