@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from datalab.bus.inspection import inspect_bus
@@ -93,23 +94,23 @@ async def balance(lab: Parts, case: str, deployment: str, published: Sequence[Ev
         runs=len(runs),
         lost=sum(not of_event[event.id] for event in published),
         duplicated=sum(len(found) - 1 for found in of_event.values() if found),
-        out_of_order=_out_of_order(published, of_event),
+        out_of_order=out_of_order(published, of_event),
         told=len(ends),
         told_under_two_ids=sum(len(by_id) - 1 for by_id in ends.values()),
         told_again=sum(sum(by_id.values()) - len(by_id) for by_id in ends.values()),
     )
 
 
-def _out_of_order(published: Sequence[Event], runs: dict[str, list[dict[str, Any]]]) -> int:
+def out_of_order(published: Sequence[Event], runs: dict[str, list[dict[str, Any]]]) -> int:
     """Events whose run is older than that of the event before it under the same key."""
-    latest: dict[str, str] = {}
+    latest: dict[str, datetime] = {}
     wrong = 0
     for event in published:
         if not runs[event.id]:
             continue
-        key, created = event.data["dataset"], min(run["created"] for run in runs[event.id])
-        wrong += created < latest.get(key, "")
-        latest[key] = max(created, latest.get(key, ""))
+        key, created = event.data["dataset"], min(datetime.fromisoformat(run["created"]) for run in runs[event.id])
+        wrong += created < latest.get(key, created)
+        latest[key] = max(created, latest.get(key, created))
     return wrong
 
 
