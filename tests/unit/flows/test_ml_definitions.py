@@ -22,6 +22,7 @@ from schemas.envelope import new_event
 from schemas.models import ScoreUnusual
 from services.bridge.decisions import decide
 from services.bridge.rule_files import load_rules
+from services.bridge.templates import Occasion
 from services.monitor.rule_file import read_rules
 from services.monitor.wording import word
 
@@ -113,7 +114,7 @@ def test_a_new_gold_of_stocks_starts_a_training_with_its_version_and_nothing_els
     [rule] = [r for r in load_rules(PROJECT_ROOT / "config" / "rules").rules if r.name == "gold-updated-training"]
     decision = decide(rule, updated("gold", "/my lake/gold/stocks_monthly"))
     assert decision.outcome == "matched"
-    parameters = rule.parameters.render(updated("gold", "/my lake/gold/stocks_monthly"))
+    parameters = rule.parameters.render(Occasion([updated("gold", "/my lake/gold/stocks_monthly")]))
     assert parameters == {"dataset": "stocks", "gold": "stocks_monthly", "data_version": 7, "min_new_rows": 50}
     mlops_training_pipeline.validate_parameters(parameters)
     choose_definition(load_definitions(MODELS), parameters["dataset"], parameters["gold"])
