@@ -17,9 +17,10 @@ from services.monitor.advance import Outcome
 from services.monitor.decide import Action
 from services.monitor.judgement import bearing
 from services.monitor.limit_store import limits_of
+from services.monitor.overlooked import overlooked
 from services.monitor.reading import Occurrence
 from services.monitor.rules import AlertRule, AlertRules
-from services.monitor.troubles import held_events
+from services.monitor.troubles import held_events, with_troubles
 
 log = get_logger(__name__)
 Pair = tuple[AlertRule, Occurrence]
@@ -47,21 +48,38 @@ class Effects:
             ran = await runs.remember(session, occurrences, now)
             await checks.remember(session, occurrences)
             measured = await measurements.remember(session, occurrences, now)
-            pairs = [(rule, o) for o in occurrences for rule in rules.matching(o.event.type) if rule.concerns(o.data)]
+            pairs = await self._concerned(session, rules, occurrences)
             outcomes = await self._apply(session, rules, pairs, now)
         self._measure(occurrences, ran, measured, now)
         self._report(pairs, outcomes)
 
     async def release(self) -> None:
-        """Judge again every event that was held back. It may be called on several instances at once."""
+        """Judge again every event that was held back, and the ends of runs whose alerts still fire. It may be called on
+        several instances at once."""
         rules = self._rules()
         by_name = {rule.name: rule for rule in rules.rules}
         async with self._sessions.begin() as session:
             held = await held_events(session)
             # The file may have lost the rule since.
             pairs = [(by_name[name], Occurrence(event, parse_data(event))) for name, event in held if name in by_name]
+            pairs += await overlooked(session, rules.rules)
             outcomes = await self._apply(session, rules, pairs, self._clock.now())
         self._report(pairs, outcomes)
+
+    async def _concerned(
+        self, session: AsyncSession, rules: AlertRules, occurrences: Sequence[Occurrence]
+    ) -> list[Pair]:
+        """Each event with the rules that it may do anything to. Nearly every run starts and ends without a trouble of
+        its own, and to look that up for each would cost as much as all the rest."""
+        types = {o.event.type for o in occurrences}
+        silent = {r.name for r in rules.rules if not r.remembers_ends and types.isdisjoint(r.on)}
+        silent -= await with_troubles(session, silent)
+        return [
+            (rule, o)
+            for o in occurrences
+            for rule in rules.matching(o.event.type)
+            if rule.name not in silent and rule.concerns(o.data)
+        ]
 
     async def _apply(
         self, session: AsyncSession, rules: AlertRules, pairs: Sequence[Pair], now: datetime

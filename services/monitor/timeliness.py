@@ -18,10 +18,16 @@ class FutureTimeError(ValueError):
 
 def check_time(event: Event, data: EventData, now: datetime) -> None:
     """Raise FutureTimeError if the event happened more than a day from now."""
-    times = {"time": event.time} | {f"data.{name}": getattr(data, name, None) for name in _COMPARED}
-    for field, time in times.items():
-        if time is not None and time - now > AHEAD:
-            raise FutureTimeError(
-                f"{field}: {time.isoformat()} is more than a day ahead of {now.isoformat(timespec='seconds')}; "
-                "set the clock of its producer right, and replay it once that time has come"
-            )
+    latest = now + AHEAD
+    _check("time", event.time, latest, now)
+    for name in _COMPARED:
+        if (time := getattr(data, name, None)) is not None:
+            _check(f"data.{name}", time, latest, now)
+
+
+def _check(field: str, time: datetime, latest: datetime, now: datetime) -> None:
+    if time > latest:
+        raise FutureTimeError(
+            f"{field}: {time.isoformat()} is more than a day ahead of {now.isoformat(timespec='seconds')}; "
+            "set the clock of its producer right, and replay it once that time has come"
+        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, Self
 
 from asyncpg import DeadlockDetectedError, UniqueViolationError
-from sqlalchemy import ARRAY, Insert, Select, Update, any_, bindparam, insert, select, update
+from sqlalchemy import ARRAY, Insert, Select, Update, any_, bindparam, insert, select, union, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -78,6 +78,15 @@ async def held_events(session: AsyncSession) -> list[tuple[str, Event]]:
     """Every event that is held back, with the name of its rule."""
     query = select(ConditionRow.rule, ConditionRow.held_event).where(ConditionRow.held_event.is_not(None))
     return [(row.rule, Event.model_validate(row.held_event)) for row in await session.execute(query)]
+
+
+async def with_troubles(session: AsyncSession, rules: Collection[str]) -> set[str]:
+    """Which of these rules have an alert that fires or an event that is held back."""
+    if not rules:
+        return set()
+    held = select(ConditionRow.rule).where(ConditionRow.held_event.is_not(None), ConditionRow.rule.in_(list(rules)))
+    firing = select(EpisodeRow.rule).where(EpisodeRow.status == "firing", EpisodeRow.rule.in_(list(rules)))
+    return set((await session.execute(union(held, firing))).scalars())
 
 
 @cache

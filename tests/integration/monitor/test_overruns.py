@@ -8,13 +8,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from datalab.bus.publisher import RecordRef, RecordRefusedError
 from datalab.runtime.clock import SystemClock
 from datalab.runtime.settings import PROJECT_ROOT
 from datalab.store.engine import Sessions, create_engine, create_sessions
+from datalab.store.tables.monitor import EpisodeRow
 from schemas.envelope import Event, event_id, new_event
 from schemas.runs import RunCancelled, RunCompleted, RunCrashed, RunFailed, RunOverrun, RunScheduled, RunStarted
+from services.monitor.effects import Effects
 from services.monitor.limit_changes import locked_switch, turn
 from services.monitor.overruns import Overruns
 from services.monitor.reading import Occurrence
@@ -343,3 +346,34 @@ async def _runs(taps: Taps, prefix: str, type_: str) -> list[str]:
     events = {event.id: event for event in await taps.alerts() if event.type == type_}.values()
     runs = [event.data["labels"].get("run_id", "") for event in events]
     return [run for run in runs if run.startswith(f"{prefix}-")]
+
+
+async def test_an_alert_whose_end_was_stored_unseen_is_ended_by_the_runs_newest_state(
+    sessions: Sessions, dataset: str
+) -> None:
+    rules = read_rules(PROJECT_ROOT / "config" / "alerts.yaml")
+    effects = Effects(sessions, lambda: rules, SystemClock(), prefect_ui="http://prefect", changed=lambda: None)
+    begun = await run_for(sessions, dataset, timedelta(hours=3))
+    overrun = RunOverrun(
+        run_id=dataset, run_name=dataset, flow="etl", deployment="etl/daily", start_time=begun, limit_s=60,
+        exceeded_at=begun + timedelta(seconds=60),
+    )  # fmt: skip
+    told = new_event(overrun, source="tests", id=f"overrun-{dataset}", time=overrun.exceeded_at)
+    await effects.take([Occurrence(told, overrun)])
+    await effects.release()
+    assert await statuses(sessions, dataset) == ["firing"]
+
+    # As another instance would store it at the same moment.
+    ended = run_event(RunCompleted, run=dataset, duration_s=1.0)
+    async with sessions.begin() as session:
+        await remember(session, [Occurrence(ended, RunCompleted.model_validate(ended.data))], datetime.now(UTC))
+    assert await statuses(sessions, dataset) == ["firing"]
+    await effects.release()
+    assert await statuses(sessions, dataset) == ["resolved"]
+
+
+async def statuses(sessions: Sessions, run: str) -> list[str]:
+    """Of the alerts about a run."""
+    query = select(EpisodeRow.status).where(EpisodeRow.labels["run_id"].astext == run)
+    async with sessions() as session:
+        return list((await session.execute(query)).scalars())
