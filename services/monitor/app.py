@@ -33,6 +33,7 @@ from services.monitor.rules_in_force import RulesInForce
 from services.monitor.settings import MonitorSettings
 from services.monitor.stream import EventStream, StreamStalledError
 from services.monitor.troubles import is_taken
+from services.monitor.wording import Pages
 
 log = get_logger(__name__)
 _READ_EVERY_S = 2.0
@@ -62,7 +63,8 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         Publisher(settings.kafka_bootstrap_servers, settings.monitor_group, request_timeout_s=5.0, connect_later=True)
     )
     outbox = Outbox(sessions, publisher, clock, every_s=settings.monitor_publish_every_s)
-    effects = Effects(sessions, rules, clock, prefect_ui=settings.prefect_pages, changed=outbox.wake)
+    pages = Pages(settings.prefect_pages, (settings.dashboard_url or "").rstrip("/"))
+    effects = Effects(sessions, rules, clock, pages=pages, changed=outbox.wake)
     retry = RetryPolicy(longest_s=5.0, is_transient=lambda error: database_is_down(error) or is_taken(error))
     intake = Intake(settings.monitor_group, effects.take, KafkaDeadLetters(publisher), retry, clock)
     overruns = Overruns(sessions, publisher, rules, clock)

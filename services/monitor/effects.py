@@ -21,6 +21,7 @@ from services.monitor.overlooked import overlooked
 from services.monitor.reading import Occurrence
 from services.monitor.rules import AlertRule, AlertRules
 from services.monitor.troubles import held_events, with_troubles
+from services.monitor.wording import Pages
 
 log = get_logger(__name__)
 Pair = tuple[AlertRule, Occurrence]
@@ -35,11 +36,11 @@ class Effects:
         rules: Callable[[], AlertRules],
         clock: Clock,
         *,
-        prefect_ui: str,
+        pages: Pages,
         changed: Callable[[], None],
     ) -> None:
         self._sessions, self._rules, self._clock = sessions, rules, clock
-        self._prefect_ui, self._changed = prefect_ui, changed
+        self._pages, self._changed = pages, changed
 
     async def take(self, occurrences: Sequence[Occurrence]) -> None:
         """Store the effects of all in one transaction; durable on return, and the same however often it is called."""
@@ -90,7 +91,7 @@ class Effects:
         bearings = []
         for rule, occurrence in pairs:
             bearings.append(await bearing(rule, occurrence, limits[rule.name], runs.StoredRuns(session), now))
-        return await episodes.apply(session, bearings, now=now, prefect_ui=self._prefect_ui)
+        return await episodes.apply(session, bearings, now=now, pages=self._pages)
 
     def _measure(
         self,

@@ -19,17 +19,17 @@ from services.monitor.advance import Bearing, Case, Outcome, Step, advance, case
 from services.monitor.decide import Sign
 from services.monitor.rules import AlertRule
 from services.monitor.troubles import Troubles
-from services.monitor.wording import word
+from services.monitor.wording import Pages, word
 
 SOURCE = "datalab/monitor"
 
 
-async def apply(session: AsyncSession, bearings: Sequence[Bearing], *, now: datetime, prefect_ui: str) -> list[Outcome]:
+async def apply(session: AsyncSession, bearings: Sequence[Bearing], *, now: datetime, pages: Pages) -> list[Outcome]:
     """Let events have their effects on alerts, one after another."""
     cases = [case_of(bearing) for bearing in bearings]
     troubles = await Troubles.locked(session, {case.fingerprint: case.bearing.rule.name for case in cases})
     seen = await _seen(session, cases)
-    announcer = _Announcer(session, now, prefect_ui)
+    announcer = _Announcer(session, now, pages)
     outcomes = []
     for case in cases:
         step = advance(case, troubles[case.fingerprint], seen=case.episode in seen, now=now)
@@ -53,8 +53,8 @@ async def _seen(session: AsyncSession, cases: Sequence[Case]) -> set[str]:
 class _Announcer:
     """Writes episodes with the alert events to publish."""
 
-    def __init__(self, session: AsyncSession, now: datetime, prefect_ui: str) -> None:
-        self._session, self._now, self._prefect_ui = session, now, prefect_ui
+    def __init__(self, session: AsyncSession, now: datetime, pages: Pages) -> None:
+        self._session, self._now, self._pages = session, now, pages
 
     async def tell(self, case: Case, step: Step) -> None:
         """What is to be told of a step, in its order."""
@@ -70,7 +70,7 @@ class _Announcer:
     async def fire(self, case: Case) -> None:
         """A new episode; one of the same trouble that ended in this transaction is stored as ended before it."""
         rule, event, _, _, _ = case.bearing
-        alert = _firing(rule, event, case.labels, case.fingerprint, case.episode, self._prefect_ui)
+        alert = _firing(rule, event, case.labels, case.fingerprint, case.episode, self._pages)
         await self._session.flush()
         self._session.add(
             EpisodeRow(
@@ -95,9 +95,9 @@ class _Announcer:
 
 
 def _firing(
-    rule: AlertRule, event: Event, labels: dict[str, str], print_: str, episode: str, prefect_ui: str
+    rule: AlertRule, event: Event, labels: dict[str, str], print_: str, episode: str, pages: Pages
 ) -> AlertFiring:
-    wording = word(rule, event, labels, prefect_ui=prefect_ui)
+    wording = word(rule, event, labels, pages=pages)
     return AlertFiring(
         fingerprint=print_,
         episode=episode,

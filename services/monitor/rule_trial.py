@@ -31,7 +31,7 @@ from services.monitor.rule_tests import (
 )
 from services.monitor.rules import AlertRule, AlertRules
 from services.monitor.runs import ENDED, FAILED, RUNNING, RunState
-from services.monitor.wording import Wording, word
+from services.monitor.wording import Pages, Wording, word
 
 # As the monitor looks each second at what is held back, so does time here, while anything is.
 _LOOK = timedelta(seconds=1)
@@ -150,7 +150,7 @@ class Trial:
             if step.flapping is not None:
                 self._episodes[step.flapping[0]][2].annotations["flapping"] = str(step.flapping[1])
             if step.begins:
-                self._episodes[case.episode] = (rule, case.labels, word(rule, event, case.labels, prefect_ui=""))
+                self._episodes[case.episode] = (rule, case.labels, word(rule, event, case.labels, pages=Pages("")))
                 self._open.add(case.episode)
                 self._told[rule.name, "fired"] += 1
 

@@ -20,6 +20,7 @@ class MonitorSettings(LabSettings):
     # How often running runs are compared with their limits, and events that are held back judged again.
     monitor_look_every_s: float = Field(default=1.0, gt=0)
     monitor_gauges_every_s: float = Field(default=15.0, gt=0)
+    dashboard_url: str | None = None
 
     @property
     def alerts_file(self) -> Path:

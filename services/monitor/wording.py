@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -33,6 +34,13 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 _SANDBOX = _Sandbox(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
 
+class Pages(NamedTuple):
+    """Where links in alerts lead to, without a slash at the end; empty for none."""
+
+    prefect: str
+    dashboard: str = ""
+
+
 class Wording(NamedTuple):
     """What an alert says."""
 
@@ -51,7 +59,7 @@ def check_template(source: str) -> None:
         raise ValueError(f"template: unknown name {', '.join(sorted(unknown))}; known: {', '.join(sorted(_KNOWN))}")
 
 
-def word(rule: AlertRule, event: Event, labels: Mapping[str, str], *, prefect_ui: str) -> Wording:
+def word(rule: AlertRule, event: Event, labels: Mapping[str, str], *, pages: Pages) -> Wording:
     """Summary, description and annotations of the alert that `event` raises."""
     errors: list[str] = []
     # All fields of the type, absent ones as none, so that a template only fails on a name that does not exist.
@@ -69,13 +77,13 @@ def word(rule: AlertRule, event: Event, labels: Mapping[str, str], *, prefect_ui
     summary = " ".join(render(rule.summary, _SUMMARY, fallback).split()) or fallback
     description = render(rule.description, _DESCRIPTION)
     annotations = {name: render(source, _ANNOTATION) for name, source in rule.annotations.items()}
-    annotations |= _facts(rule, event, prefect_ui)
+    annotations |= _facts(rule, event, pages)
     if errors:
         annotations["template_error"] = _cut("; ".join(errors), _ANNOTATION)
     return Wording(summary, description, {name: text for name, text in annotations.items() if text})
 
 
-def _facts(rule: AlertRule, event: Event, prefect_ui: str) -> dict[str, str]:
+def _facts(rule: AlertRule, event: Event, pages: Pages) -> dict[str, str]:
     """What every alert carries, whatever its rule says."""
     run_id = event.data.get("run_id")
     # A model's run_id is MLflow's, which Prefect has no page for.
@@ -85,7 +93,10 @@ def _facts(rule: AlertRule, event: Event, prefect_ui: str) -> dict[str, str]:
         "event_type": event.type,
         "correlation_id": event.correlation,
         "runbook": rule.runbook or "",
-        "run_url": f"{prefect_ui}/runs/flow-run/{run_id}" if is_prefect else "",
+        "run_url": f"{pages.prefect}/runs/flow-run/{run_id}" if is_prefect else "",
+        # As the dashboard's own links are, in `services/dashboard`.
+        "trace_url": f"{pages.dashboard}/event-trace?{urlencode({'event': event.id})}" if pages.dashboard else "",
+        "dashboard_url": pages.dashboard,
     }
 
 

@@ -23,6 +23,7 @@ from services.monitor.overruns import Overruns
 from services.monitor.reading import Occurrence
 from services.monitor.rule_file import read_rules
 from services.monitor.runs import remember
+from services.monitor.wording import Pages
 from tests.integration.monitor.parts import Monitor, Taps, monitor
 from tests.support.lab_parts import fresh_database
 from tests.support.monitor_events import State, run_event
@@ -352,7 +353,7 @@ async def test_an_alert_whose_end_was_stored_unseen_is_ended_by_the_runs_newest_
     sessions: Sessions, dataset: str
 ) -> None:
     rules = read_rules(PROJECT_ROOT / "config" / "alerts.yaml")
-    effects = Effects(sessions, lambda: rules, SystemClock(), prefect_ui="http://prefect", changed=lambda: None)
+    effects = Effects(sessions, lambda: rules, SystemClock(), pages=Pages("http://prefect"), changed=lambda: None)
     begun = await run_for(sessions, dataset, timedelta(hours=3))
     overrun = RunOverrun(
         run_id=dataset, run_name=dataset, flow="etl", deployment="etl/daily", start_time=begun, limit_s=60,

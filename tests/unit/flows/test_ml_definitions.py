@@ -24,7 +24,7 @@ from services.bridge.decisions import decide
 from services.bridge.rule_files import load_rules
 from services.bridge.templates import Occasion
 from services.monitor.rule_file import read_rules
-from services.monitor.wording import word
+from services.monitor.wording import Pages, word
 
 MODELS = PROJECT_ROOT / "config" / "models.yaml"
 GOOD = MODELS.read_text()
@@ -146,7 +146,9 @@ def test_the_alert_of_an_unusual_value_says_what_was_seen_and_expected() -> None
         threshold=4.0,
         data_version=7,
     )
-    wording = word(rule, new_event(data, source="/test"), {"dataset": "stocks", "entity": "FB"}, prefect_ui="http://p")
+    wording = word(
+        rule, new_event(data, source="/test"), {"dataset": "stocks", "entity": "FB"}, pages=Pages("http://p")
+    )
     assert wording.summary == "Unusual value in stocks: FB changed by 83.5 %, -0.1 % was expected (score 10.2)"
     assert "template_error" not in wording.annotations
     assert wording.annotations["score"] == "10.19"

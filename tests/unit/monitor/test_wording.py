@@ -11,7 +11,7 @@ from schemas.services import ServiceDegraded
 from services.monitor.identity import labels_of
 from services.monitor.rule_file import read_rules
 from services.monitor.rules import AlertRule
-from services.monitor.wording import Wording, check_template, word
+from services.monitor.wording import Pages, Wording, check_template, word
 from tests.support.monitor_events import quality_failed, run_event
 
 UI = "http://127.0.0.1:4200"
@@ -19,7 +19,7 @@ SHIPPED = {rule.name: rule for rule in read_rules(PROJECT_ROOT / "config" / "ale
 
 
 def worded(rule: AlertRule, event: Event) -> Wording:
-    return word(rule, event, labels_of(rule, event), prefect_ui=UI)
+    return word(rule, event, labels_of(rule, event), pages=Pages(UI, "http://127.0.0.1:8501"))
 
 
 def rule_saying(summary: str, description: str = "") -> AlertRule:
@@ -100,3 +100,13 @@ def test_a_summary_is_one_line_and_texts_are_cut() -> None:
 def test_a_template_with_an_error_is_refused_before_it_is_needed(source: str) -> None:
     with pytest.raises(ValueError, match="template: "):
         check_template(source)
+
+
+def test_an_alert_leads_to_its_run_its_trace_and_the_dashboard() -> None:
+    event = run_event(RunFailed, run="0c9").model_copy(update={"id": "a/b c"})
+    links = worded(SHIPPED["flow-failed"], event).annotations
+    assert links["run_url"] == f"{UI}/runs/flow-run/0c9"
+    assert links["trace_url"] == "http://127.0.0.1:8501/event-trace?event=a%2Fb+c"
+    assert links["dashboard_url"] == "http://127.0.0.1:8501"
+    bare = word(SHIPPED["flow-failed"], event, {}, pages=Pages(UI)).annotations
+    assert {"trace_url", "dashboard_url"}.isdisjoint(bare)
