@@ -75,15 +75,17 @@ def case_of(bearing: Bearing) -> Case:
     return Case(bearing, labels, print_, episode)
 
 
-def advance(case: Case, trouble: Trouble, *, seen: bool, now: datetime) -> Step:
-    """The next step of the trouble; `seen` tells that the case's episode has been before."""
+def advance(case: Case, trouble: Trouble, *, seen: bool, now: datetime | None = None) -> Step:
+    """The next step of the trouble; `seen` tells that the case's episode has been before. `now` is given where an event
+    that is held back is looked at again. An event that was just heard counts at its own time: what happened since may
+    still wait to be heard."""
     known, held = trouble
     rule, _, verdict, _, settle_s = case.bearing
     if verdict.sign is Sign.GOOD and trouble == Trouble() and not rule.remembers_ends:
         return Step(Outcome(rule.name, case.fingerprint, None, _FINE), trouble)
     if known.open_episode is None or not settle_s:
         return _decided(case, trouble, seen=seen)
-    calm = _calm(case, known, held, now)
+    calm = _calm(case, known, held, now or case.bearing.event.time)
     if calm is None:
         return _decided(case, trouble, seen=seen)
     after = Trouble(calm.after, calm.held)

@@ -64,7 +64,7 @@ class Effects:
             # The file may have lost the rule since.
             pairs = [(by_name[name], Occurrence(event, parse_data(event))) for name, event in held if name in by_name]
             pairs += await overlooked(session, rules.rules)
-            outcomes = await self._apply(session, rules, pairs, self._clock.now())
+            outcomes = await self._apply(session, rules, pairs, self._clock.now(), again=True)
         self._report(pairs, outcomes)
 
     async def _concerned(
@@ -83,7 +83,7 @@ class Effects:
         ]
 
     async def _apply(
-        self, session: AsyncSession, rules: AlertRules, pairs: Sequence[Pair], now: datetime
+        self, session: AsyncSession, rules: AlertRules, pairs: Sequence[Pair], now: datetime, *, again: bool = False
     ) -> Sequence[Outcome]:
         if not pairs:
             return ()
@@ -91,7 +91,7 @@ class Effects:
         bearings = []
         for rule, occurrence in pairs:
             bearings.append(await bearing(rule, occurrence, limits[rule.name], runs.StoredRuns(session), now))
-        return await episodes.apply(session, bearings, now=now, pages=self._pages)
+        return await episodes.apply(session, bearings, now=now, pages=self._pages, again=again)
 
     def _measure(
         self,

@@ -24,15 +24,17 @@ from services.monitor.wording import Pages, word
 SOURCE = "datalab/monitor"
 
 
-async def apply(session: AsyncSession, bearings: Sequence[Bearing], *, now: datetime, pages: Pages) -> list[Outcome]:
-    """Let events have their effects on alerts, one after another."""
+async def apply(
+    session: AsyncSession, bearings: Sequence[Bearing], *, now: datetime, pages: Pages, again: bool = False
+) -> list[Outcome]:
+    """Let events have their effects on alerts, one after another; `again` for those that were held back."""
     cases = [case_of(bearing) for bearing in bearings]
     troubles = await Troubles.locked(session, {case.fingerprint: case.bearing.rule.name for case in cases})
     seen = await _seen(session, cases)
     announcer = _Announcer(session, now, pages)
     outcomes = []
     for case in cases:
-        step = advance(case, troubles[case.fingerprint], seen=case.episode in seen, now=now)
+        step = advance(case, troubles[case.fingerprint], seen=case.episode in seen, now=now if again else None)
         troubles[case.fingerprint] = step.trouble
         await announcer.tell(case, step)
         if step.begins:

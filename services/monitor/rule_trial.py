@@ -119,7 +119,7 @@ class Trial:
                     await self._overrun(overrun, now)
         for trouble in list(self._troubles.values()):
             if trouble.held is not None:
-                await self._take(trouble.held, now)
+                await self._take(trouble.held, now, again=True)
 
     async def _overrun(self, overrun: RunOverrun, now: datetime) -> None:
         key = (overrun.run_id, overrun.start_time)
@@ -128,7 +128,7 @@ class Trial:
             id_ = event_id("overrun", overrun.run_id, overrun.start_time.isoformat())
             await self._take(new_event(overrun, source="test", id=id_, time=overrun.exceeded_at), now)
 
-    async def _take(self, event: Event, now: datetime) -> None:
+    async def _take(self, event: Event, now: datetime, *, again: bool = False) -> None:
         try:
             data = parse_data(event)
         except ValidationError as error:
@@ -142,7 +142,8 @@ class Trial:
             held_back = RuleLimits(limits=limits)
             case = case_of(await bearing(rule, Occurrence(event, data), held_back, self._runs, now))
             seen = case.episode in self._episodes
-            step = advance(case, self._troubles.get(case.fingerprint, Trouble()), seen=seen, now=now)
+            trouble = self._troubles.get(case.fingerprint, Trouble())
+            step = advance(case, trouble, seen=seen, now=now if again else None)
             self._troubles[case.fingerprint] = step.trouble
             if step.ended is not None:
                 self._open.discard(step.ended[0])

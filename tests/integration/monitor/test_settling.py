@@ -98,5 +98,9 @@ async def test_rules_that_change_count_without_a_restart_and_a_mistake_does_not(
         path.write_text(shipped.replace("severity: error", "severity: info"), "utf-8")
         await eventually(rules, until=lambda rules: rules["fault"] is None and rules["since"] > faulty["since"])
         await taps.publish(quality_failed(dataset))
-        [alert] = await taps.until_alerts(1, dataset=dataset)
-        assert alert.data["severity"] == "info"
+
+        async def severities() -> set[str]:
+            return {alert.data["severity"] for alert in await taps.alerts(dataset=dataset)}
+
+        # Another monitor, by the shipped rules, may tell of it too.
+        await eventually(severities, until=lambda told: "info" in told)
