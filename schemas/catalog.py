@@ -38,6 +38,7 @@ _TYPES: tuple[type[EventData], ...] = (
     alerts.AlertResolved,
     notifications.NotificationDelivered,
     notifications.NotificationFailed,
+    notifications.NotificationAnnounced,
 )
 
 EVENT_TYPES: dict[str, type[EventData]] = {model.type: model for model in _TYPES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from typing import Annotated
 
@@ -51,3 +52,30 @@ def list_(
         console.print(f"  {one['rule']:<20}  {one['summary']}", markup=False, soft_wrap=True)
     if not found:
         console.print("no alerts")
+
+
+@_commands.command()
+def ack(
+    alerts: Annotated[list[str], typer.Argument(help="Fingerprints or episodes.")],
+    comment: Annotated[str, typer.Option(help="What you know, or do about it.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who takes it on, if not the user of this shell.")] = None,
+) -> None:
+    """Take alerts on: they are not told again and not escalated. Their end is told."""
+    from datalab.cli.service_client import notifier, segment
+
+    who = {"author": author or getpass.getuser(), "comment": comment}
+    with notifier() as client:
+        for key in alerts:
+            shown = client.call("POST", f"/v1/alerts/{segment(key)}:acknowledge", json=who)
+            typer.echo(f"{shown['summary']}: acknowledged by {shown['acked_by']} at {shown['acked_at'][:19]}Z")
+
+
+@_commands.command()
+def unack(alerts: Annotated[list[str], typer.Argument(help="Fingerprints or episodes.")]) -> None:
+    """Give alerts back: they are told again in their turn."""
+    from datalab.cli.service_client import notifier, segment
+
+    with notifier() as client:
+        for key in alerts:
+            shown = client.call("POST", f"/v1/alerts/{segment(key)}:unacknowledge")
+            typer.echo(f"{shown['summary']}: acknowledged by nobody")

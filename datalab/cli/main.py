@@ -27,6 +27,7 @@ _COMMANDS = (
     "alerts",
     "thresholds",
     "notify",
+    "silences",
 )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
+import httpx
 from fastapi import Depends, FastAPI
 
 from datalab.bus.consumer import Consumer
@@ -21,31 +23,32 @@ from datalab.runtime.web import create_app
 from datalab.store.bearer import Bearers, listens_beyond_this_machine
 from datalab.store.engine import POSTGRES, Sessions, check_database, create_engine, create_sessions, database_is_down
 from datalab.store.tokens import Tokens
-from services.notifier.api import alerts, audit, deliveries, subscriptions
+from services.notifier.acknowledgements import Acknowledgements
+from services.notifier.api import acknowledgements, alerts, audit, deliveries, receivers, silences, subscriptions
 from services.notifier.api.doors import Doors
 from services.notifier.api.gate import Gate
 from services.notifier.audit import Audit
-from services.notifier.channels.email import EmailChannel, MailServer
-from services.notifier.channels.slack import SlackChannel
-from services.notifier.channels.teams import TeamsChannel
-from services.notifier.channels.webhook import WebhookChannel
+from services.notifier.channels.building import build_channels
 from services.notifier.config import ConfigError
 from services.notifier.consent import Consent
 from services.notifier.delivery import Channel
+from services.notifier.dispatch.dispatcher import Dispatcher
 from services.notifier.guard import Guard
 from services.notifier.in_force import NotifyInForce
 from services.notifier.intake import Intake, subscribed_topics
 from services.notifier.ledger import Ledger
-from services.notifier.messages import Phrasebook
 from services.notifier.notices import Notices
 from services.notifier.outcomes import Outcomes
 from services.notifier.outgoing import Outgoing
+from services.notifier.prefect_blocks import PrefectBlocks
 from services.notifier.records import Records
 from services.notifier.sealing import Seal, SealError, load_seal
 from services.notifier.sender import Pace, Sender
 from services.notifier.settings import NotifierSettings, environment
+from services.notifier.silences import Silences
 from services.notifier.subscriptions import Subscriptions
 from services.notifier.targets import Targets
+from services.notifier.trials import Trials
 
 log = get_logger(__name__)
 
@@ -59,8 +62,8 @@ class Notifier:
         in_force: NotifyInForce,
         sessions: Sessions,
         publisher: Publisher,
-        outgoing: Outgoing,
-        guard: Guard,
+        channels: Mapping[str, Channel],
+        doors: Doors,
         seal: Seal,
         clock: Clock,
     ) -> None:
@@ -72,13 +75,16 @@ class Notifier:
         self.sender = Sender(
             self.ledger,
             Targets(in_force.targets, sessions, seal, clock),
-            _channels(settings, outgoing, clock),
+            channels,
             _pace(settings),
             clock,
             finished,
         )
         self._outcomes = Outcomes(sessions, publisher, finished)
-        intake = Intake(self.ledger, in_force, self.sender.wake)
+        self.dispatcher = Dispatcher(sessions, in_force, self.sender.wake, clock)
+        self._silences, self._acknowledgements = Silences(sessions), Acknowledgements(sessions)
+        self._trials = Trials(in_force.targets, channels, self.ledger, clock)
+        intake = Intake(self.ledger, in_force, self.dispatcher.wake)
         self.consumer = Consumer(
             settings.kafka_bootstrap_servers,
             settings.notifier_group,
@@ -89,10 +95,10 @@ class Notifier:
             retry=RetryPolicy(is_transient=database_is_down),
             stall_s=settings.notifier_stall_s,
         )
-        self.subscriptions, self._guard = Subscriptions(sessions, seal), guard
+        self.subscriptions = Subscriptions(sessions, seal)
         self._audit = Audit(sessions)
         self._gate = _gate(settings, Bearers(Tokens(sessions), clock), self._audit)
-        self._consent, self._notices = Consent(outgoing, settings.notifier_origin), Notices(sessions, publisher)
+        self._doors, self._notices = doors, Notices(sessions, publisher)
 
     def web(self, health: Health) -> FastAPI:
         """The REST of this process."""
@@ -100,12 +106,14 @@ class Notifier:
             "notifier", health, needs=POSTGRES, description="Deliveries of alerts and events, and their ledger."
         )
         overlap = timedelta(hours=self._settings.notifier_rotation_hours)
-        doors = Doors(self._guard, self._consent)
-        parts = (self.subscriptions, self.ledger, self.sender, doors, self._clock, overlap)
+        parts = (self.subscriptions, self.ledger, self.sender, self._doors, self._clock, overlap)
         behind_gate = [Depends(self._gate.admit)]
         for router in (
             subscriptions.router(*parts),
             deliveries.router(self.records, self.ledger, self.sender),
+            receivers.router(self._in_force, self._trials, self.sender.wake),
+            silences.router(self._silences, self.dispatcher.wake, self._clock),
+            acknowledgements.router(self._acknowledgements, self.records, self.dispatcher.wake),
             alerts.router(self.records, self._in_force),
             audit.router(self._audit),
         ):
@@ -136,6 +144,12 @@ class Notifier:
             return f"a delivery is overdue by {overdue:.0f} s and nothing was sent for {quiet:.0f} s"
         return None
 
+    async def check_dispatching(self) -> str | None:
+        """Readiness: None, or since when nobody has looked for groups, queues and reminders that are due."""
+        name, last = min(self.dispatcher.last_look.items(), key=lambda part: part[1])
+        quiet = self._clock.monotonic() - last
+        return f"{name} has not got through for {quiet:.0f} s" if quiet > self._settings.notifier_stall_s else None
+
     async def run(self, health: Health, stop: asyncio.Event) -> None:
         """Run every part until `stop` is set."""
         await run_all(
@@ -146,6 +160,7 @@ class Notifier:
             self._outcomes.run(stop),
             self._notices.run(stop),
             self._in_force.watch(stop),
+            self.dispatcher.run(stop),
         )
 
 
@@ -165,11 +180,19 @@ async def main(stop: asyncio.Event) -> None:
         )
         outgoing = await stack.enter_async_context(Outgoing(guard, clock))
         sessions = create_sessions(engine)
-        notifier = Notifier(settings, in_force, sessions, publisher, outgoing, guard, seal, clock)
+        blocks = PrefectBlocks(
+            await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False)),
+            settings.prefect_api_url,
+            clock,
+        )
+        channels = build_channels(settings, outgoing, publisher, blocks, clock)
+        doors = Doors(guard, Consent(outgoing, settings.notifier_origin))
+        notifier = Notifier(settings, in_force, sessions, publisher, channels, doors, seal, clock)
         health = Health()
         health.check("database", lambda: check_database(engine))
         health.check("kafka", notifier.consumer.check)
         health.check("sending", notifier.check_sending)
+        health.check("dispatching", notifier.check_dispatching)
         health.note("config", in_force.note)
         try:
             await notifier.run(health, stop)
@@ -195,25 +218,6 @@ def _seal(settings: NotifierSettings) -> Seal:
         raise SystemExit(
             f"NOTIFIER_SECRET_KEY is not set, and {file} cannot be used: {error.strerror}; set it, or DATALAB_HOME"
         ) from None
-
-
-def _channels(settings: NotifierSettings, outgoing: Outgoing, clock: Clock) -> dict[str, Channel]:
-    phrases = Phrasebook(settings.notifier_language, settings.notifier_timezone, settings.dashboard_url)
-    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
-    server = settings.smtp_host and MailServer(
-        settings.smtp_host,
-        settings.smtp_port,
-        settings.alert_email_from,
-        settings.smtp_username,
-        password,
-        settings.smtp_tls,
-    )
-    return {
-        "email": EmailChannel(server or None, phrases, clock),
-        "slack": SlackChannel(outgoing, phrases),
-        "teams": TeamsChannel(outgoing, phrases),
-        "webhook": WebhookChannel(outgoing, clock),
-    }
 
 
 def _pace(settings: NotifierSettings) -> Pace:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from schemas.envelope import Event
+from services.notifier.bundles import Notice
 from services.notifier.delivery import Delivery
 
 # The recursion finds the targets by one look at the index for each, however many deliveries wait.
@@ -50,7 +51,7 @@ UPDATE notifier_deliveries d
 SET claimed_until = now() + CAST(:lease AS interval), attempts = attempts + 1
 FROM free WHERE d.id = free.id
 RETURNING d.id, CAST(d.event AS text) AS event, d.channel, d.target, d.target_key, d.subscription_id, d.order_key,
-  d.attempts, d.attempts_before
+  d.attempts, d.attempts_before, CAST(d.notice AS text) AS notice
 """)
 
 
@@ -77,6 +78,7 @@ def claimed(row: Row[Any]) -> Delivery:
         attempt=row.attempts,
         tries=row.attempts - row.attempts_before,
         order_key=row.order_key,
+        notice=Notice.model_validate_json(row.notice) if row.notice else None,
     )
 
 

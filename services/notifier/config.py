@@ -5,17 +5,17 @@ It reads configuration. Which alert goes where is decided in `routing.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from datalab.runtime.yaml_lines import RepeatedKeyError, documents, line_of, line_of_fault
+from services.notifier.consistency import Fault, faults
 from services.notifier.delivery import Target
-from services.notifier.fields import Name, Names, Strict
+from services.notifier.fields import Name, Names, OneOrMany, Span, Strict
 from services.notifier.intervals import TimeInterval
 from services.notifier.matching import Matchers
 from services.notifier.receivers import Environment, Receiver
@@ -23,6 +23,13 @@ from services.notifier.receivers import Environment, Receiver
 
 class ConfigError(ValueError):
     """The file cannot be used. The message names file, line and field of each fault, a line each."""
+
+
+class EscalationStep(Strict):
+    """Who is told too if nobody has acknowledged the alert so long after it fired."""
+
+    after: Span
+    receivers: Annotated[list[Name], OneOrMany] = Field(min_length=1)
 
 
 class Route(Strict):
@@ -34,6 +41,11 @@ class Route(Strict):
     goes_on: bool = Field(default=False, alias="continue")
     mute: Names = Field(default_factory=list)
     active: Names = Field(default_factory=list)
+    group_by: list[str] | None = None
+    group_wait: Span | None = None
+    group_interval: Span | None = None
+    repeat_interval: Span | None = None
+    escalate: list[EscalationStep] = Field(default_factory=list)
     routes: list[Route] = Field(default_factory=list)
 
 
@@ -67,37 +79,6 @@ class NotifyConfig(Strict):
     def interval(self, name: str) -> TimeInterval:
         """The interval of that name; `faults` has seen that there is one."""
         return next(interval for interval in self.time_intervals if interval.name == name)
-
-
-Fault = tuple[tuple[int | str, ...], str]
-
-
-def faults(config: NotifyConfig) -> Iterator[Fault]:
-    """What is wrong between the parts of the file, each with its place."""
-    yield from _repeated(config)
-    known = {receiver.name for receiver in config.receivers}
-    intervals = {interval.name for interval in config.time_intervals}
-    for place, route, inherited in walk(config.routes):
-        if not route.receivers and not inherited:
-            yield place, f"route {route.name} has no receivers, nor has a route around it"
-        for field, names, kind, there in (
-            ("receivers", route.receivers, "receiver", known),
-            ("mute", route.mute, "time interval", intervals),
-            ("active", route.active, "time interval", intervals),
-        ):
-            if unknown := [name for name in names if name not in there]:
-                said = ", ".join(sorted(there)) or "none"
-                yield (*place, field), f"route {route.name} names the unknown {kind} {unknown[0]}; there are: {said}"
-
-
-def walk(
-    routes: list[Route], place: tuple[int | str, ...] = (), inherited: bool = False
-) -> Iterator[tuple[tuple[int | str, ...], Route, bool]]:
-    """Every route of the tree with its place in the file and whether a route around it has receivers."""
-    for number, route in enumerate(routes):
-        here = (*place, "routes", number)
-        yield here, route, inherited
-        yield from walk(route.routes, here, inherited or bool(route.receivers))
 
 
 def load_config(path: Path) -> NotifyConfig:
@@ -138,18 +119,3 @@ def _advice(error: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             return "use lower-case letters, digits, dots and dashes; for a variable capitals, digits and underscores"
     return error["msg"].removeprefix("Value error, ")
-
-
-def _repeated(config: NotifyConfig) -> Iterator[Fault]:
-    named: list[tuple[str, list[tuple[tuple[int | str, ...], str]]]] = [
-        ("receiver", [(("receivers", n), r.name) for n, r in enumerate(config.receivers)]),
-        ("route", [(place, route.name) for place, route, _ in walk(config.routes)]),
-        ("time interval", [(("time_intervals", n), i.name) for n, i in enumerate(config.time_intervals)]),
-        ("inhibition", [(("inhibit", n), i.name) for n, i in enumerate(config.inhibit)]),
-    ]
-    for kind, entries in named:
-        seen: set[str] = set()
-        for place, name in entries:
-            if name in seen:
-                yield (*place, "name"), f"the {kind} name {name} is used twice; choose another"
-            seen.add(name)

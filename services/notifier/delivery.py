@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from schemas.envelope import Event
+from services.notifier.bundles import Notice
 
-ChannelName = Literal["email", "slack", "teams", "webhook"]
+ChannelName = Literal["email", "slack", "teams", "webhook", "kafka", "apprise"]
+# Channels that programs read: they get each event by itself, never a group of alerts.
+MACHINES = frozenset({"webhook", "kafka"})
 # Deliveries of these events are not reported as events again: that would never end.
 UNREPORTED = ("lab.notification.", "lab.subscription.")
 
@@ -22,6 +25,18 @@ class Target:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     recipients: tuple[str, ...] = ()
     unavailable: str | None = None
+    rate_s: float | None = None  # messages a second; None: as many as there are
+    burst: int = 1
+    digest_after_s: float = 60.0
+    fallback: str | None = None
+    language: str | None = None  # the notifier's own unless said
+    block: str | None = None  # where the address is kept in Prefect
+    fallback_after_s: float = 300.0
+
+    @property
+    def paced(self) -> bool:
+        """Whether messages wait for their turn."""
+        return self.rate_s is not None
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class Delivery:
     subscription_id: str | None
     attempt: int
     tries: int
+    notice: Notice | None = None
     order_key: str | None = None  # of those with the same key the target gets one after the other
 
 
@@ -58,3 +74,6 @@ class Channel(Protocol):
 
     async def send(self, delivery: Delivery, target: Target) -> Result:
         """Send once. The same delivery sent twice is recognisable at the receiver by the delivery's id."""
+
+    async def preview(self, delivery: Delivery, target: Target) -> dict[str, Any]:
+        """What would be sent, as the receiver would get it; without address and secrets."""

@@ -6,8 +6,12 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from services.notifier.delivery import MACHINES, Target
+from services.notifier.fields import shown_span
 from services.notifier.matching import Judged
-from services.notifier.routing import Circumstances, Routing, decide
+from services.notifier.routes import Lead, decide
+from services.notifier.routing import Routing
+from services.notifier.verdicts import Circumstances
 
 
 class ExplainedAlert(BaseModel):
@@ -36,6 +40,7 @@ class ExplainedReceiver(BaseModel):
     channel: str
     route: str
     suppressed: str | None = Field(description="Why it is not told; null if it is")
+    when: str = Field(description="At once, in its turn, or with others in a group")
 
 
 class Explanation(BaseModel):
@@ -58,9 +63,18 @@ def explain(alert: Judged, routing: Routing, circumstances: Circumstances) -> Ex
             ExplainedReceiver(
                 receiver=one.receiver,
                 channel=routing.targets[one.receiver].channel,
-                route=one.route,
+                route=one.lead.path,
                 suppressed=one.suppressed,
+                when=_when(alert, one.lead, routing.targets[one.receiver]),
             )
             for one in routing.verdicts(alert, circumstances)
         ],
     )
+
+
+def _when(alert: Judged, lead: Lead, target: Target) -> str:
+    turn = f", at most {target.rate_s:g} a second" if target.rate_s is not None else ""
+    if lead.grouping is None or target.channel in MACHINES:
+        return f"at once{turn}"
+    named = " ".join(f"{name}={value}" for name, value in lead.grouping.labels(alert).items()) or "all alerts"
+    return f"in the group {named}, after {shown_span(lead.grouping.wait)}{turn}"

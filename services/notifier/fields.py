@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
-_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SPAN = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,8})s)?")
+_RATE = re.compile(r"(\d{1,6})/([smh])")
 
 
 class Strict(BaseModel):
@@ -45,6 +46,17 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def rate(text: Any) -> float:
+    """Messages a second, written as a number per second, minute or hour: `1/s`, `30/m`; raises ValueError."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and text > 0:
+        return float(text)
+    found = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None or not int(found[1]):
+        raise ValueError("must be a rate such as 1/s, 30/m or 100/h")
+    return int(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+Rate = Annotated[float, BeforeValidator(rate)]
 Span = Annotated[timedelta, BeforeValidator(span)]
 OneOrMany = BeforeValidator(_one_or_many)
 Names = Annotated[list[Name], OneOrMany]

@@ -17,10 +17,10 @@ from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import DeliveryRow, SubscriptionRow
 from schemas.envelope import Event
-from services.notifier.circumstances import circumstances
 from services.notifier.claims import CLAIM, claim_parameters, claimed
 from services.notifier.delivery import Delivery
 from services.notifier.matching import Matchers
+from services.notifier.memory import Memory
 from services.notifier.recording import (
     DISABLE,
     HEALTH,
@@ -31,8 +31,8 @@ from services.notifier.recording import (
 )
 from services.notifier.replaying import REPLAY, Which
 from services.notifier.retries import Attempted
-from services.notifier.routing import Alert, Planned, Routing, Wish, wants
-from services.notifier.statements import alert_upsert, still_held
+from services.notifier.routing import Alert, Planned, Routing, Wish, subscribed, wants
+from services.notifier.statements import still_held
 from services.notifier.storing import STORE, Due, store_parameters
 
 log = get_logger(__name__)
@@ -51,12 +51,16 @@ class Ledger:
         new, by the id of their event. The subscriptions are those of this moment."""
         async with self._sessions.begin() as session:
             wishes = _Wishes(await _subscribed(session))
+            alerts = [alert for _, alert in received if alert is not None]
+            memory = await Memory.read(session, alerts, routing.config) if alerts else None
             due = []
             for event, alert in received:
-                around = await circumstances(session, alert, routing.config) if alert is not None else None
-                due.append(Due(event, alert, routing.plan(event, alert, wishes.of_type(event.type), around)))
-                if alert is not None:  # before the next is planned, which this one may inhibit
-                    await session.execute(alert_upsert(event, alert))
+                planned = subscribed(event, alert, wishes.of_type(event.type))
+                if alert is not None and memory is not None:
+                    planned = [*memory.plan(event, alert, routing), *planned]
+                due.append(Due(event, alert, planned))
+            if memory is not None:
+                await memory.write(session)
             return await _insert(session, due)
 
     async def store_for(self, event: Event, planned: Planned) -> None:

@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 from schemas.alerts import Severity
 from services.notifier.fields import OneOrMany, Strict
 
-Patterns = Annotated[list[str], OneOrMany]
+Pattern = Annotated[str, Field(pattern=r"^[^\x00]{0,500}$")]  # Postgres, which keeps those of silences, takes no NUL
+Patterns = Annotated[list[Pattern], OneOrMany]
 
 
 class Matched(Protocol):
@@ -38,7 +39,7 @@ class Matchers(Strict):
 
     severity: Annotated[list[Severity], OneOrMany] = Field(default_factory=list)
     rule: Patterns = Field(default_factory=list)
-    labels: dict[str, list[str]] = Field(default_factory=dict)
+    labels: dict[Pattern, list[Pattern]] = Field(default_factory=dict)
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import yaml
 
 from schemas.alerts import AlertResolved
 from schemas.catalog import parse_data
-from schemas.envelope import Event
+from schemas.envelope import Event, event_id
+from services.notifier.bundles import Note, Notice
 from services.notifier.routing import Alert
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -40,10 +41,20 @@ class AlertMessage:
     links: tuple[tuple[str, str], ...]
     footer: str
     language: str
+    note: str = ""  # why it is sent, if not because it has just begun or ended
+    items: tuple[str, ...] = ()  # the alerts of a group or digest, the worst first
+    total: int = 1  # how many alerts it is about; more than there are items
+
+    @property
+    def opening(self) -> str:
+        """What stands below the title: the note, and since when."""
+        return f"{self.note} {self.lead}".strip()
 
     @property
     def headline(self) -> str:
         """One line that says all: sign, state or severity, summary."""
+        if self.items:
+            return f"{self.sign} {self.summary}"
         return f"{self.sign} {self.status_text if self.resolved else self.severity_text}: {self.summary}"
 
 
@@ -52,7 +63,26 @@ class Phrasebook:
 
     def __init__(self, language: str, timezone: str, dashboard_url: str | None = None) -> None:
         self.language, self._zone, self._dashboard = language, ZoneInfo(timezone), dashboard_url
+        self._others: dict[str, Phrasebook] = {}
         self.words: Mapping[str, Any] = yaml.safe_load((TEMPLATES / language / "words.yaml").read_text("utf-8"))
+
+    def in_language(self, language: str | None) -> Phrasebook:
+        """The same in that language; this one for None."""
+        if language is None or language == self.language:
+            return self
+        if language not in self._others:
+            self._others[language] = Phrasebook(language, self._zone.key, self._dashboard)
+        return self._others[language]
+
+    def told(self, event: Event, notice: Notice | None) -> AlertMessage:
+        """The message of a delivery: of its event, or of the alerts that its notice tells."""
+        alerts = notice.alerts if notice else []
+        note = self._note(notice.note) if notice and notice.note else ""
+        if notice is None or not alerts:
+            return replace(self.message(event), note=note)
+        if len(alerts) == notice.total == 1:
+            return replace(self.message(alerts[0]), note=note)
+        return self._bundle(event, notice, note)
 
     def message(self, event: Event) -> AlertMessage:
         """The alert in this event; raises pydantic's ValidationError or ValueError if it is none."""
@@ -78,6 +108,48 @@ class Phrasebook:
             footer=self.words["footer"],
             language=self.language,
         )
+
+    def _bundle(self, event: Event, notice: Notice, note: str) -> AlertMessage:
+        """Many alerts in one message, as severe as the worst of them."""
+        shown = [self.message(alert) for alert in notice.alerts]
+        worst = shown[0]
+        named = [value for _, value in sorted(notice.labels.items()) if value]
+        resolved = notice.counts.get("resolved", 0)
+        firing = notice.total - resolved
+        states = [(self.words["firing"], firing), (self.words["resolved"], resolved)]
+        kinds = self.words["severities"]
+        counted = [(kinds[name], notice.counts[name]) for name in kinds if notice.counts.get(name)]
+        return replace(
+            worst,
+            event_id=event.id,
+            correlation_id=event.correlation,
+            fingerprint=event.subject or worst.fingerprint,
+            episode=event_id("bundle", event.id),
+            resolved=firing == 0,
+            sign="✅" if firing == 0 else _SIGNS[worst.severity],
+            status_text=self.words["resolved" if firing == 0 else "firing"],
+            summary=" · ".join([str(self.words[notice.kind or "group"]).format(count=notice.total), *named]),
+            description="",
+            lead=", ".join(f"{count} {name.lower()}" for name, count in states if count),
+            facts=tuple((name, str(count)) for name, count in counted) + tuple(sorted(notice.labels.items())),
+            links=((self.words["dashboard"], self._dashboard),) if self._dashboard else (),
+            note=note,
+            items=tuple(self._item(one) for one in shown),
+            total=notice.total,
+        )
+
+    def _item(self, one: AlertMessage) -> str:
+        state = one.status_text if one.resolved else one.severity_text
+        return one_line(f"{one.sign} {state}: {one.summary}", 300)
+
+    def _note(self, note: Note) -> str:
+        words: str = self.words["notes"][note.kind]
+        after = duration(note.after_s)
+        return words.format(number=note.number, after=after, receiver=note.receiver, reason=one_line(note.reason, 200))
+
+    def more(self, count: int) -> str:
+        """That so many more are not shown."""
+        return str(self.words["more"]).format(count=count)
 
     def _lead(self, alert: Alert) -> str:
         if isinstance(alert, AlertResolved) and alert.ends_at is not None:
@@ -122,6 +194,19 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def listed(message: AlertMessage, phrases: Phrasebook, limit: int) -> str:
+    """The items of a message as lines of at most so many characters in all; the last says how many are left out."""
+    lines: list[str] = []
+    room = limit - len(phrases.more(message.total)) - 1
+    for item in message.items:
+        if len(item) + 1 > room:
+            break
+        lines.append(item)
+        room -= len(item) + 1
+    left = message.total - len(lines)
+    return "\n".join([*lines, phrases.more(left)] if left else lines)
 
 
 def one_line(text: str, limit: int) -> str:

@@ -12,7 +12,7 @@ from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import AlertRow, AttemptRow, DeliveryRow
 from services.notifier.circumstances import circumstances
 from services.notifier.config import NotifyConfig
-from services.notifier.routing import Circumstances
+from services.notifier.verdicts import Circumstances
 
 STATUSES = ("delivered", "pending", "suppressed", "dead")
 FILTERS = ("event_id", "status", "channel", "fingerprint", "correlation_id", "subscription_id", "target")
@@ -63,7 +63,7 @@ class Records:
         """The alert of that episode or fingerprint with what a decision about it depends on."""
         async with self._sessions() as session:
             row = await _alert(session, key)
-            return None if row is None else (row, await circumstances(session, row, config))
+            return None if row is None else (row, await circumstances(session, [row], config))
 
     async def tallies(self, event_ids: Sequence[str]) -> dict[str, dict[str, int]]:
         """Deliveries by status for each of these events."""

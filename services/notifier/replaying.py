@@ -24,7 +24,8 @@ WITH chosen AS (
     AND (CAST(:until AS timestamptz) IS NULL OR created_at < CAST(:until AS timestamptz))
 )
 UPDATE notifier_deliveries d SET status = 'pending', reason = NULL, status_code = NULL, finished_at = NULL,
-  claimed_until = NULL, attempts_before = attempts, outcome_published = event_type ~ CAST(:unreported AS text),
+  held = NULL, carried_by = NULL, claimed_until = NULL, attempts_before = attempts,
+  outcome_published = event_type ~ CAST(:unreported AS text),
   next_attempt_at = now() + make_interval(secs => chosen.place * CAST(:gap_s AS float8))
 FROM chosen WHERE d.id = chosen.id AND d.status <> 'pending'
 RETURNING d.id

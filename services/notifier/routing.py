@@ -1,27 +1,32 @@
 """Which deliveries an event is due: alerts to the receivers of their routes, any event to subscriptions that want it.
 
 Pure decisions, each with its reason; storing them is the ledger's business, what is to be known for them comes in
-`Circumstances`.
+`Circumstances` and `Standing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from fnmatch import fnmatchcase
+from typing import Any
 
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id
-from services.notifier.config import Inhibition, NotifyConfig, Route
-from services.notifier.delivery import Target
-from services.notifier.matching import Judged, Matched, Matchers, matches, mismatch
+from services.notifier.config import EscalationStep, NotifyConfig
+from services.notifier.delivery import MACHINES, Target
+from services.notifier.matching import Matchers, matches
+from services.notifier.routes import Grouping, Lead
+from services.notifier.standing import Standing, Told
+from services.notifier.verdicts import Circumstances, Verdict, judge
 
 Alert = AlertFiring | AlertResolved
 UNROUTED = "none"
 # What a target's key begins with where an alert goes to the address in its label `owner`, beside the routes.
 OWNER = "owner:"
 OWNED_RULE = "subscription-disabled"
+RANKS = {"critical": 0, "error": 1, "warning": 2, "info": 3}
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,16 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Gathering:
+    """The group that a delivery waits in."""
+
+    key: str
+    labels: Mapping[str, str]
+    wait: timedelta
+    interval: timedelta
+
+
+@dataclass(frozen=True)
 class Planned:
     """A delivery that is due. With `suppressed`, it is recorded with that reason and not sent."""
 
@@ -48,53 +63,30 @@ class Planned:
     subscription_id: str | None = None
     suppressed: str | None = None
     order_key: str | None = None  # those with the same key wait for each other; an alert has its fingerprint anyway
+    kind: str = "event"
+    route: str | None = None
+    answers: str | None = None
+    gathering: Gathering | None = None
+    queued: bool = False
+    notice: Mapping[str, Any] | None = None
+
+    @property
+    def held(self) -> str | None:
+        """Where it waits before it is due."""
+        if self.suppressed:
+            return None
+        return "group" if self.gathering else "queue" if self.queued else None
 
 
 @dataclass(frozen=True)
-class Source:
-    """A firing alert that may inhibit others."""
+class Plan:
+    """What an alert's event leads to: deliveries, who counts as told from now on, steps to take unless acknowledged.
+    With `over`, nobody counts as told any more."""
 
-    fingerprint: str
-    rule: str
-    severity: str
-    labels: Mapping[str, str]
-    summary: str = ""
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What a decision depends on beside the alert and the file: the time, and alerts that fire already."""
-
-    now: datetime
-    sources: Sequence[Source] = ()
-
-
-@dataclass(frozen=True)
-class Step:
-    """A route that was looked at: whether the alert matches it, and if not, why."""
-
-    path: str
-    matched: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Lead:
-    """A route that decides, with what it has from the routes around it."""
-
-    path: str
-    receivers: tuple[str, ...]
-    mute: tuple[str, ...]
-    active: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a route means for one receiver: told, or not told and why."""
-
-    receiver: str
-    route: str
-    suppressed: str | None = None
+    deliveries: Sequence[Planned] = ()
+    told: Sequence[Told] = ()
+    escalations: Sequence[tuple[str, int, EscalationStep]] = field(default=())
+    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,110 +96,94 @@ class Routing:
     config: NotifyConfig
     targets: Mapping[str, Target]
 
-    def plan(
-        self, event: Event, alert: Alert | None, wishes: Sequence[Wish], circumstances: Circumstances | None = None
-    ) -> list[Planned]:
-        """Every delivery the event is due. Empty when nobody wants it; an alert always has at least one, and needs
-        its circumstances."""
-        planned = self._receivers(event, alert, circumstances) if alert is not None and circumstances else []
-        planned += [_subscribed(event, wish) for wish in wishes if wishes_for(wish, event, alert)]
-        planned += _to_owner(event, alert)
-        if alert is not None and not planned:
-            planned = [_planned(event, UNROUTED, UNROUTED, UNROUTED, suppressed="no route matches this alert")]
-        return planned
-
-    def verdicts(self, alert: Judged, circumstances: Circumstances) -> list[Verdict]:
-        """What becomes of the firing alert at each receiver that a route leads to, each once, in order."""
-        hushed = self._hushed(alert, circumstances)
-        found: dict[str, Verdict] = {}
-        for lead in decide(alert, self.config.routes)[1]:
-            why = hushed or self._out_of_hours(lead, circumstances.now)
-            for name in lead.receivers:
-                verdict = Verdict(name, lead.path, self.targets[name].unavailable or why)
-                if name not in found or (found[name].suppressed and not verdict.suppressed):
-                    found[name] = verdict
-        return list(found.values())
-
-    def _receivers(self, event: Event, alert: Alert, circumstances: Circumstances) -> list[Planned]:
+    def plan(self, event: Event, alert: Alert, around: Circumstances, standing: Standing) -> Plan:
+        """What the event of the alert leads to; nothing if it is known already."""
+        if event.id in standing.events:
+            return Plan()
         if isinstance(alert, AlertResolved):
-            return [
-                _planned(event, target.channel, name, receiver_key(name), suppressed=target.unavailable)
-                for name in receivers_for(alert, self.config.routes)
-                if (target := self.targets[name])
-            ]
-        planned = []
-        for verdict in self.verdicts(alert, circumstances):
-            target, key = self.targets[verdict.receiver], receiver_key(verdict.receiver)
-            planned.append(_planned(event, target.channel, target.name, key, suppressed=verdict.suppressed))
-        return planned
+            if standing.episode not in (None, alert.episode):
+                return Plan([unrouted(event, f"a later episode fires: {standing.episode}")])
+            return Plan(self._resolved(event, standing), over=True)
+        if alert.episode in standing.ended:
+            return Plan([unrouted(event, "this episode is over already")])
+        if standing.episode is not None and standing.told:
+            return Plan(_told_already(event, standing))
+        return self._firing(event, alert, around)
 
-    def _hushed(self, alert: Judged, circumstances: Circumstances) -> str | None:
-        """Why nobody is told of the alert now, whatever the route."""
-        for rule in self.config.inhibit:
-            if source := inhibiting(alert, rule, circumstances.sources):
-                what = source.summary or source.rule
-                return f"inhibited by {rule.name}: {what} ({source.fingerprint}) is firing"
-        return None
+    def verdicts(self, alert: Alert | Any, around: Circumstances) -> list[Verdict]:
+        """What becomes of the firing alert at each receiver."""
+        return judge(alert, self.config, self.targets, around)
 
-    def _out_of_hours(self, lead: Lead, now: datetime) -> str | None:
-        """Why the route tells nobody at this time."""
-        for name in lead.mute:
-            if (interval := self.config.interval(name)).holds(now):
-                return f"muted: it is {interval.local(now):%H:%M} in {interval.time_zone}, within {name}"
-        if lead.active and not any(self.config.interval(name).holds(now) for name in lead.active):
-            interval = self.config.interval(lead.active[0])
-            return (
-                f"muted: it is {interval.local(now):%H:%M} in {interval.time_zone}, outside {' and '.join(lead.active)}"
+    def delivery(self, event: Event, target: Target, lead: Lead | None, alert: Alert, **more: Any) -> Planned:
+        """The delivery of an alert's event to a receiver: gathered, queued or due at once. `more` are fields of it."""
+        key = receiver_key(target.name)
+        gathering = _gathering(alert, target, key, lead) if lead else None
+        planned = _planned(event, target.channel, target.name, key, gathering=gathering, queued=target.paced)
+        return replace(planned, **more)
+
+    def _firing(self, event: Event, alert: AlertFiring, around: Circumstances) -> Plan:
+        deliveries, told, steps = [], [], {}
+        for verdict in self.verdicts(alert, around):
+            lead, target = verdict.lead, self.targets[verdict.receiver]
+            one = self.delivery(
+                event, target, lead, alert, suppressed=verdict.suppressed, kind="firing", route=lead.path
             )
-        return None
+            deliveries.append(one)
+            told.append(told_by(one, verdict, around))
+            steps[lead.path] = lead.escalate
+        escalations = [(route, number, step) for route, each in steps.items() for number, step in enumerate(each, 1)]
+        if not deliveries:
+            deliveries = [unrouted(event, "no route matches this alert")]
+        return Plan(deliveries, told, escalations)
+
+    def _resolved(self, event: Event, standing: Standing) -> list[Planned]:
+        """To exactly those that were told that it fires, whatever the routes are now."""
+        planned = []
+        for told in standing.told.values():
+            target = self.targets.get(told.target)
+            one = _planned(
+                event,
+                told.channel,
+                told.target,
+                told.target_key,
+                kind="resolved",
+                route=told.route,
+                answers=told.delivery_id if told.heard else None,
+                suppressed=None if told.heard else f"was not told that it fires: {told.reason}",
+                queued=target is not None and target.paced,
+            )
+            if told.group_key:
+                one = replace(one, gathering=Gathering(told.group_key, {}, timedelta(), timedelta()))
+            planned.append(one)
+        return planned or [unrouted(event, "nobody was told that it fires")]
 
 
-def decide(alert: Matched, routes: Sequence[Route]) -> tuple[list[Step], list[Lead]]:
-    """The routes that were looked at, in order, and those that decide. Among routes side by side the first that
-    matches decides, unless it continues; of a route and those within it, the inner ones that match."""
-    steps: list[Step] = []
-    leads = list(_walk(alert, routes, None, steps))
-    return steps, leads
+def subscribed(event: Event, alert: Alert | None, wishes: Sequence[Wish]) -> list[Planned]:
+    """The deliveries of an event that go past the routes: to subscriptions that want it, and to the owner of one that
+    was switched off."""
+    return [*(_subscribed(event, wish) for wish in wishes if wishes_for(wish, event, alert)), *_to_owner(event, alert)]
 
 
-def _walk(alert: Matched, routes: Sequence[Route], outer: Lead | None, steps: list[Step]) -> Iterator[Lead]:
-    for route in routes:
-        lead = _inherited(route, outer)
-        fault = mismatch(alert, route.match)
-        steps.append(Step(lead.path, fault is None, fault or f"matches {route.match}"))
-        if fault is not None:
-            continue
-        inner = list(_walk(alert, route.routes, lead, steps))
-        yield from inner or [lead]
-        if not route.goes_on:
-            break
-
-
-def _inherited(route: Route, outer: Lead | None) -> Lead:
-    if outer is None:
-        return Lead(route.name, tuple(route.receivers), tuple(route.mute), tuple(route.active))
-    return Lead(
-        f"{outer.path}/{route.name}",
-        tuple(route.receivers) or outer.receivers,
-        tuple(route.mute) or outer.mute,
-        tuple(route.active) or outer.active,
+def told_by(planned: Planned, verdict: Verdict, around: Circumstances) -> Told:
+    """What is remembered of a target that an alert was, or was not, told to; and when to look at it again."""
+    hush, repeat = verdict.hush, verdict.lead.repeat
+    return Told(
+        planned.target_key,
+        planned.channel,
+        planned.target,
+        verdict.lead.path,
+        planned.id,
+        heard=hush is None,
+        group_key=planned.gathering.key if planned.gathering else None,
+        reason=hush.reason if hush else None,
+        repeat_s=repeat.total_seconds(),
+        next_at=hush.look_at if hush else around.now + repeat if repeat else None,
     )
 
 
-def inhibiting(alert: Judged, rule: Inhibition, sources: Sequence[Source]) -> Source | None:
-    """The firing alert because of which the rule keeps this one from being told; never the alert itself."""
-    if not matches(alert, rule.target):
-        return None
-    for source in sources:
-        same = all(source.labels.get(name, "") == alert.labels.get(name, "") for name in rule.equal)
-        if same and source.fingerprint != alert.fingerprint and matches(source, rule.source):
-            return source
-    return None
-
-
-def receivers_for(alert: Matched, routes: Sequence[Route]) -> list[str]:
-    """The names of the receivers that the routes lead to, each once, in order."""
-    return list(dict.fromkeys(name for lead in decide(alert, routes)[1] for name in lead.receivers))
+def unrouted(event: Event, reason: str) -> Planned:
+    """The row of an alert that is due to nobody."""
+    return _planned(event, UNROUTED, UNROUTED, UNROUTED, suppressed=reason)
 
 
 def wants(event_types: Sequence[str], type_: str) -> bool:
@@ -245,13 +221,23 @@ def _subscribed(event: Event, wish: Wish) -> Planned:
     return replace(planned, order_key=order)
 
 
-def _planned(
-    event: Event,
-    channel: str,
-    target: str,
-    key: str,
-    *,
-    subscription_id: str | None = None,
-    suppressed: str | None = None,
-) -> Planned:
-    return Planned(event_id(event.id, channel, key), channel, target, key, subscription_id, suppressed)
+def _told_already(event: Event, standing: Standing) -> list[Planned]:
+    reason = f"fires already, as episode {standing.episode} of event {standing.firing_event_id}; told again in its turn"
+    return [
+        _planned(event, told.channel, told.target, told.target_key, kind="firing", route=told.route, suppressed=reason)
+        for told in standing.told.values()
+    ]
+
+
+def _gathering(alert: Alert, target: Target, key: str, lead: Lead) -> Gathering | None:
+    """The group of the alert at a receiver; machines get each event by itself."""
+    grouping: Grouping | None = lead.grouping
+    if grouping is None or target.channel in MACHINES:
+        return None
+    labels = grouping.labels(alert)
+    named = [f"{name}={value}" for name, value in sorted(labels.items())]
+    return Gathering(event_id("group", key, lead.path, *named), labels, grouping.wait, grouping.interval)
+
+
+def _planned(event: Event, channel: str, target: str, key: str, **more: Any) -> Planned:
+    return Planned(event_id(event.id, channel, key), channel, target, key, **more)

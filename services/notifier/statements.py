@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.tables.notifier import AlertRow, DeliveryRow
-from schemas.alerts import AlertResolved
-from schemas.envelope import Event
+from datalab.store.tables.notifier_alerting import EscalationRow, ToldRow
 from services.notifier.delivery import Delivery
-from services.notifier.routing import Alert
-
-
-def alert_upsert(event: Event, alert: Alert) -> Any:
-    resolved = isinstance(alert, AlertResolved)
-    values: dict[str, Any] = alert.model_dump(
-        include={"episode", "fingerprint", "rule", "severity", "summary", "labels", "starts_at", "ends_at"}
-    )
-    values |= {"status": "resolved" if resolved else "firing", "correlation_id": event.correlation}
-    values["resolved_event_id" if resolved else "firing_event_id"] = event.id
-    statement = insert(AlertRow).values(values)
-    if resolved:
-        newer = {"status": "resolved", "ends_at": alert.ends_at, "resolved_event_id": event.id}
-    else:
-        # Arriving after its resolution, as a repeat may, a firing event must not bring the alert back.
-        newer = {"firing_event_id": event.id}
-    return statement.on_conflict_do_update(index_elements=[AlertRow.episode], set_={**newer, "updated_at": func.now()})
 
 
 def still_held(delivery: Delivery) -> Any:
@@ -37,3 +21,30 @@ def still_held(delivery: Delivery) -> Any:
         DeliveryRow.status == "pending",
         DeliveryRow.attempts == delivery.attempt,
     )
+
+
+def firing_upsert() -> Any:
+    """For many rows. A firing event that arrives after its resolution, as a repeat may, must not bring the alert back;
+    the first one stays the one that is known."""
+    statement = insert(AlertRow)
+    first = func.coalesce(AlertRow.firing_event_id, statement.excluded.firing_event_id)
+    newer = {"firing_event_id": first, "updated_at": func.now()}
+    return statement.on_conflict_do_update(index_elements=[AlertRow.episode], set_=newer)
+
+
+def resolved_upsert() -> Any:
+    """For many rows."""
+    statement = insert(AlertRow)
+    new = statement.excluded
+    newer = {"status": "resolved", "ends_at": new.ends_at, "resolved_event_id": new.resolved_event_id}
+    return statement.on_conflict_do_update(index_elements=[AlertRow.episode], set_={**newer, "updated_at": func.now()})
+
+
+async def lock_alerts(session: AsyncSession, fingerprints: Collection[str]) -> Sequence[ToldRow]:
+    """Lock what is known of these alerts beside their rows, always in the same order, so that two that change an alert
+    wait for each other and never in a ring; returns who was told."""
+    steps = select(EscalationRow.id).where(EscalationRow.fingerprint.in_(fingerprints)).order_by(EscalationRow.id)
+    await session.execute(steps.with_for_update())
+    told = select(ToldRow).where(ToldRow.fingerprint.in_(fingerprints))
+    ordered = told.order_by(ToldRow.fingerprint, ToldRow.target_key).with_for_update()
+    return (await session.scalars(ordered)).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Identity, Index, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from datalab.store.base import Base, now_column
@@ -64,6 +64,9 @@ class AlertRow(Base):
     firing_event_id: Mapped[str | None]
     resolved_event_id: Mapped[str | None]
     correlation_id: Mapped[str]
+    acked_by: Mapped[str | None]
+    acked_at: Mapped[datetime | None]
+    ack_comment: Mapped[str | None]
     created_at: Mapped[datetime] = now_column()
     updated_at: Mapped[datetime] = now_column()
 
@@ -74,12 +77,35 @@ class DeliveryRow(Base):
     due = delivered + pending + suppressed + dead, where due is every row. `attempts` counts claims and never goes
     back: it tells a worker whether its claim still holds. `attempts_before` is where the last replay started.
     Of those to one target with the same `order_key`, each waits for the ones of a lower `seq` to end.
+
+    `kind` is why there is one; `answers` is the delivery that told what this one tells the end of. While `held` it is
+    not due (`next_attempt_at` is infinite): it gathers in a group, waits in its target's queue, or is carried by the
+    message `carried_by`, whose end becomes its own (trigger `notifier_follow`). `notice` is what a message tells
+    beside its event: the alerts of a group or digest, or why it is sent again. `handed_to` is the delivery to the
+    fall-back receiver.
     """
 
     __tablename__ = "notifier_deliveries"
     __table_args__ = (
         CheckConstraint("status IN ('pending', 'delivered', 'suppressed', 'dead')", name="status"),
         CheckConstraint("(status IN ('suppressed', 'dead')) <= (reason IS NOT NULL)", name="reason"),
+        CheckConstraint("held IN ('group', 'queue', 'carried')", name="held"),
+        Index(
+            "ix_notifier_deliveries_held",
+            "held",
+            "target_key",
+            "rank",
+            "seq",
+            postgresql_where=text("status = 'pending' AND held IS NOT NULL"),
+        ),
+        Index("ix_notifier_deliveries_carried_by", "carried_by", postgresql_where=text("carried_by IS NOT NULL")),
+        Index(
+            "ix_notifier_deliveries_failing",
+            "target_key",
+            "created_at",
+            postgresql_where=text("handed_to IS NULL AND kind <> 'event' AND status IN ('pending', 'dead')"),
+        ),
+        Index("ix_notifier_deliveries_answers", "answers", postgresql_where=text("answers IS NOT NULL")),
         Index("ix_notifier_deliveries_due", "next_attempt_at", postgresql_where=text("status = 'pending'")),
         Index(
             "ix_notifier_deliveries_waiting",
@@ -119,6 +145,16 @@ class DeliveryRow(Base):
     target_key: Mapped[str]
     subscription_id: Mapped[str | None] = mapped_column(ForeignKey("notifier_subscriptions.id", ondelete="SET NULL"))
     event: Mapped[dict[str, Any]]
+    kind: Mapped[str] = mapped_column(server_default="event")
+    episode: Mapped[str | None]
+    rank: Mapped[int | None] = mapped_column(SmallInteger)
+    route: Mapped[str | None]
+    held: Mapped[str | None]
+    group_key: Mapped[str | None]
+    carried_by: Mapped[str | None]
+    answers: Mapped[str | None]
+    notice: Mapped[dict[str, Any] | None]
+    handed_to: Mapped[str | None]
     status: Mapped[str]
     reason: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from datalab.runtime.web import Problem
 from datalab.store.tables.notifier import AlertRow
-from services.notifier.api.pages import PageSize, PageToken, position_of, token_for
+from services.notifier.api.pages import Key, PageSize, PageToken, position_of, token_for
 from services.notifier.explanation import Explanation, explain
 from services.notifier.in_force import NotifyInForce
 from services.notifier.records import STATUSES, Records
@@ -31,6 +31,9 @@ class AlertView(BaseModel):
     correlation_id: str
     firing_event_id: str | None
     resolved_event_id: str | None
+    acked_by: str | None
+    acked_at: datetime | None
+    ack_comment: str | None
     deliveries: dict[str, int]
     updated_at: datetime
 
@@ -59,10 +62,6 @@ class LedgerView(Balance):
     channels: dict[str, Balance]
 
 
-# An episode or a fingerprint, which the monitor makes; Postgres would take anything but NUL.
-Key = Annotated[str, Path(pattern=r"^[^\x00]{1,300}$")]
-
-
 def router(records: Records, in_force: NotifyInForce) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1", tags=["alerts"])
@@ -79,7 +78,7 @@ def router(records: Records, in_force: NotifyInForce) -> APIRouter:
         ids = [e for row in shown for e in (row.firing_event_id, row.resolved_event_id) if e]
         tallies = await records.tallies(ids)
         return AlertPage(
-            alerts=[_alert(row, tallies) for row in shown],
+            alerts=[alert_view(row, tallies) for row in shown],
             next_page_token=token_for(last.updated_at, last.episode) if last else None,
         )
 
@@ -87,7 +86,7 @@ def router(records: Records, in_force: NotifyInForce) -> APIRouter:
     async def explanation(key: Key) -> Explanation:
         found = await records.judged(key, in_force.config)
         if found is None:
-            raise _unknown(key)
+            raise unknown_alert(key)
         return explain(found[0], in_force.routing, found[1])
 
     @api.get("/ledger", summary="Whether the books balance")
@@ -101,7 +100,8 @@ def router(records: Records, in_force: NotifyInForce) -> APIRouter:
     return api
 
 
-def _unknown(key: str) -> Problem:
+def unknown_alert(key: str) -> Problem:
+    """Nothing has that key."""
     return Problem(404, "Unknown alert", f"no alert has the fingerprint or episode {key!r}; see GET /v1/alerts")
 
 
@@ -109,7 +109,8 @@ def _balanced(balance: Balance) -> bool:
     return balance.due == balance.delivered + balance.pending + balance.suppressed + balance.dead
 
 
-def _alert(row: AlertRow, tallies: dict[str, dict[str, int]]) -> AlertView:
+def alert_view(row: AlertRow, tallies: dict[str, dict[str, int]]) -> AlertView:
+    """The alert as it is shown, with what became of its deliveries."""
     fields = {name: getattr(row, name) for name in AlertView.model_fields if name != "deliveries"}
     counts = dict.fromkeys(STATUSES, 0)
     for event in (row.firing_event_id, row.resolved_event_id):

@@ -34,12 +34,17 @@ class DeliveryView(BaseModel):
     channel: str
     target: str
     subscription_id: str | None
+    kind: str = Field(description="event, firing, resolved, repeat, late, escalation, fallback or digest")
+    route: str | None
     status: Status
+    held: Literal["group", "queue", "carried"] | None = Field(description="Where a pending one waits before it is due")
+    carried_by: str | None = Field(description="The delivery of the group's message, or of the digest, that tells it")
+    handed_to: str | None = Field(description="The delivery to the fall-back receiver")
     reason: str | None
     attempts: int
     status_code: int | None
     created_at: datetime
-    next_attempt_at: datetime | None = Field(description="Of a pending one")
+    next_attempt_at: datetime | None = Field(description="Of a pending one that is not held")
     finished_at: datetime | None
 
 
@@ -166,6 +171,8 @@ def router(records: Records, ledger: Ledger, sender: Sender) -> APIRouter:
 def attempt_log(row: DeliveryRow, attempts: Sequence[AttemptRow]) -> list[AttemptView]:
     """Every attempt by number. A claim without a record is the one under way, or one whose process ended too soon:
     then nobody knows whether the receiver got it."""
+    if row.held == "carried":  # the attempts are those of the message that carries it
+        return []
     recorded = {attempt.attempt: attempt for attempt in attempts}
     log: list[AttemptView] = []
     for number in range(1, row.attempts + 1):
@@ -184,7 +191,8 @@ def attempt_log(row: DeliveryRow, attempts: Sequence[AttemptRow]) -> list[Attemp
 
 def _fields(row: DeliveryRow) -> dict[str, Any]:
     fields = {name: getattr(row, name) for name in DeliveryView.model_fields}
-    return {**fields, "next_attempt_at": row.next_attempt_at if row.status == "pending" else None}
+    waits = row.status == "pending" and row.held is None
+    return {**fields, "next_attempt_at": row.next_attempt_at if waits else None}
 
 
 def _unknown(delivery_id: str) -> Problem:

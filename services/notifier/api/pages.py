@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path, Query
+from pydantic import Field
 
 from datalab.runtime.web import Problem
 from services.notifier.records import Position
@@ -15,6 +16,9 @@ from services.notifier.records import Position
 # Ids of the notifier's own making; Postgres would take anything but NUL.
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
 PageSize = Annotated[int, Query(ge=1, le=500)]
+# What a path names something by, and what people write: Postgres takes no NUL.
+Key = Annotated[str, Path(pattern=r"^[^\x00]{1,300}$")]
+Person = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 PageToken = Annotated[str | None, Query(max_length=500)]
 
 

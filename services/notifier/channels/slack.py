@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from services.notifier.delivery import Delivery, Result, Target
-from services.notifier.messages import AlertMessage, Phrasebook, one_line
+from services.notifier.messages import AlertMessage, Phrasebook, listed, one_line
 from services.notifier.outgoing import Outgoing
+from services.notifier.prefect_blocks import BlockUnreadableError, PrefectBlocks
 
 _HEADER_LIMIT = 150
 _TEXT_LIMIT = 3000
@@ -21,24 +22,39 @@ _URL_LIMIT = 3000
 class SlackChannel:
     """Posts to the target's webhook."""
 
-    def __init__(self, outgoing: Outgoing, phrases: Phrasebook) -> None:
-        self._outgoing, self._phrases = outgoing, phrases
+    def __init__(self, outgoing: Outgoing, phrases: Phrasebook, blocks: PrefectBlocks) -> None:
+        self._outgoing, self._phrases, self._blocks = outgoing, phrases, blocks
 
     async def send(self, delivery: Delivery, target: Target) -> Result:
         """Post once. Slack has no idempotency of its own: the delivery's id stands at the message's foot."""
-        payload = message_for(self._phrases.message(delivery.event), delivery.id)
+        payload = self._payload(delivery, target)
+        try:
+            url = await self._blocks.slack_url(target.block) if target.block else target.url
+        except BlockUnreadableError as error:
+            return Result(False, str(error), permanent=error.permanent)
         headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": delivery.id}
-        return await self._outgoing.post(target.url, json.dumps(payload).encode(), headers)
+        return await self._outgoing.post(url, json.dumps(payload).encode(), headers)
+
+    async def preview(self, delivery: Delivery, target: Target) -> dict[str, Any]:
+        """The payload."""
+        return {"payload": self._payload(delivery, target)}
+
+    def _payload(self, delivery: Delivery, target: Target) -> dict[str, Any]:
+        phrases = self._phrases.in_language(target.language)
+        return message_for(phrases.told(delivery.event, delivery.notice), delivery.id, phrases)
 
 
-def message_for(alert: AlertMessage, delivery_id: str) -> dict[str, Any]:
+def message_for(alert: AlertMessage, delivery_id: str, phrases: Phrasebook) -> dict[str, Any]:
     """The payload of the webhook."""
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _plain(one_line(alert.headline, _HEADER_LIMIT))},
-        _section(f"*{escape(alert.status_text)}* · {escape(alert.lead)}"),
+        _section(f"*{escape(alert.status_text)}* · {escape(alert.opening)}"),
     ]
     if alert.description.strip():
         blocks.append(_section(escaped_within(alert.description, _TEXT_LIMIT)))
+    if alert.items:
+        # Escaping may make text longer; what is cut then is cut by the line.
+        blocks.append(_section(escaped_within(listed(alert, phrases, _TEXT_LIMIT - 300), _TEXT_LIMIT)))
     blocks += _fact_sections(alert)
     if buttons := _buttons(alert):
         blocks.append({"type": "actions", "elements": buttons})

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from services.notifier.delivery import Delivery, Result, Target
-from services.notifier.messages import AlertMessage, Phrasebook, one_line
+from services.notifier.messages import AlertMessage, Phrasebook, listed, one_line
 from services.notifier.outgoing import Outgoing
 
 LIMIT_BYTES = 20_000
@@ -25,16 +25,26 @@ class TeamsChannel:
 
     async def send(self, delivery: Delivery, target: Target) -> Result:
         """Post once. Teams' 202 means accepted; it does not tell what became of the card."""
-        body = card_bytes(self._phrases.message(delivery.event), delivery.id)
+        body = self._body(delivery, target)
         headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": delivery.id}
         return await self._outgoing.post(target.url, body, headers)
 
+    async def preview(self, delivery: Delivery, target: Target) -> dict[str, Any]:
+        """The payload and its size, of which Teams takes so much."""
+        body = self._body(delivery, target)
+        return {"payload": json.loads(body), "bytes": len(body), "limit_bytes": LIMIT_BYTES}
 
-def card_bytes(alert: AlertMessage, delivery_id: str) -> bytes:
+    def _body(self, delivery: Delivery, target: Target) -> bytes:
+        phrases = self._phrases.in_language(target.language)
+        return card_bytes(phrases.told(delivery.event, delivery.notice), delivery.id, phrases)
+
+
+def card_bytes(alert: AlertMessage, delivery_id: str, phrases: Phrasebook) -> bytes:
     """The payload, as complete as the limit allows."""
     body = b""
     for description, facts, characters in _STEPS:
-        card = _card(alert, delivery_id, description, facts, characters)
+        said = listed(alert, phrases, description) if alert.items else _cut(alert.description, description)
+        card = _card(alert, delivery_id, said, facts, characters)
         body = json.dumps(_message(card), ensure_ascii=False).encode()
         if len(body) <= LIMIT_BYTES:
             break
@@ -51,7 +61,7 @@ def _message(card: dict[str, Any]) -> dict[str, Any]:
     return {"type": "message", "attachments": [attachment]}
 
 
-def _card(alert: AlertMessage, delivery_id: str, description: int, facts: int, chars: int) -> dict[str, Any]:
+def _card(alert: AlertMessage, delivery_id: str, said: str, facts: int, chars: int) -> dict[str, Any]:
     body: list[dict[str, Any]] = [
         {
             "type": "Container",
@@ -60,12 +70,13 @@ def _card(alert: AlertMessage, delivery_id: str, description: int, facts: int, c
             "items": [
                 _text(f"{alert.sign} {alert.status_text} · {alert.severity_text}", weight="Bolder", size="Small"),
                 _text(one_line(alert.summary, 300), weight="Bolder", size="Large"),
-                _text(alert.lead, isSubtle=True, spacing="Small"),
+                _text(alert.opening, isSubtle=True, spacing="Small"),
             ],
         }
     ]
-    if alert.description.strip():
-        body.append(_text(_cut(alert.description, description)))
+    if said.strip():
+        # In Adaptive Cards a line ends with an empty one.
+        body.append(_text(said.replace("\n", "\n\n") if alert.items else said))
     shown = alert.facts[:facts]
     pairs = [{"title": plain(one_line(k, 80)), "value": plain(one_line(v, chars))} for k, v in shown]
     body.append({"type": "FactSet", "facts": pairs})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from datalab.runtime.clock import Clock
 from schemas.codec import STRUCTURED, to_structured
@@ -19,10 +20,18 @@ class WebhookChannel:
 
     async def send(self, delivery: Delivery, target: Target) -> Result:
         """Post once: `webhook-id` is the delivery's id on every attempt, the timestamp is fresh."""
-        body = json.dumps(to_structured(delivery.event), ensure_ascii=False, separators=(",", ":")).encode()
+        body = _body(delivery)
         headers = {"Content-Type": STRUCTURED}
         if target.secrets:
             headers |= signed_headers(delivery.id, self._clock.now(), body, target.secrets)
         else:
             headers["webhook-id"] = delivery.id
         return await self._outgoing.post(target.url, body, headers)
+
+    async def preview(self, delivery: Delivery, _: Target) -> dict[str, Any]:
+        """The body; the signature is made anew for each attempt."""
+        return {"content_type": STRUCTURED, "payload": json.loads(_body(delivery))}
+
+
+def _body(delivery: Delivery) -> bytes:
+    return json.dumps(to_structured(delivery.event), ensure_ascii=False, separators=(",", ":")).encode()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import Page
 
 from datalab.bus.reader import read_events
 from schemas.envelope import Event, new_event
 from tests.integration.notifier.conftest import StartNotifier
 from tests.integration.notifier.parts import Process, alert, publish, until
+from tests.support.browser import chromium, tab
 
 CHANNELS = {"email", "slack", "teams", "webhook"}
 
@@ -144,3 +148,33 @@ def test_no_secret_is_in_logs_or_answers(notifier: Process, firing: Event, resol
     seen = notifier.log.read_text() + str(notifier.get("/v1/deliveries")) + str(notifier.get("/v1/subscriptions"))
     for secret in ("planted-slack-secret", "planted-teams-secret", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"):
         assert secret not in seen
+
+
+def test_each_can_be_looked_at_and_so_can_its_end(
+    notifier: Process, inbox: Process, firing: Event, resolved: Event, tmp_path: Path
+) -> None:
+    """What a reader of the inbox sees of each message, and that nothing on the page went wrong."""
+    shown: dict[tuple[str, str], str] = {}
+    with chromium() as browser, tab(browser) as seen:
+        for state, event in (("firing", firing), ("resolved", resolved)):
+            for channel, delivery in by_channel(deliveries(notifier, event)).items():
+                found = message(inbox, channel, delivery)
+                seen.page.goto(f"{inbox.url}/#{quote(found['id'])}")
+                seen.page.get_by_role("heading", name=found["title"], level=2).wait_for()
+                picture = seen.page.screenshot(path=tmp_path / f"{channel}-{state}.png")
+                assert len(picture) > 20_000, "an empty page is smaller"
+                shown[channel, state] = _read(seen.page, channel)
+    assert seen.troubles == []
+    for channel in CHANNELS:
+        assert "Quality gate failed for stocks" in shown[channel, "firing"]
+        assert "Quality gate failed for stocks" in shown[channel, "resolved"]
+    for channel in CHANNELS - {"webhook"}:
+        assert "Resolved after 14 min 05 s" in shown[channel, "resolved"]
+    assert "Signature is valid" in shown["webhook", "resolved"]
+
+
+def _read(page: Page, channel: str) -> str:
+    """The text of the message; a mail's is in a frame."""
+    if channel != "email":
+        return page.locator("#reader").inner_text()
+    return page.frame_locator("#reader iframe").locator("body").inner_text()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from datalab.cli import deliveries, subscriptions
+from datalab.cli import alerts, deliveries, notify, silences, subscriptions
+from schemas.envelope import new_event
 from tests.integration.notifier.conftest import StartNotifier
-from tests.integration.notifier.parts import Process, Receiver
+from tests.integration.notifier.parts import Process, Receiver, alert, publish, until
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +26,8 @@ def notifier(start_notifier: StartNotifier) -> Iterator[Process]:
 
 def datalab(notifier: Process, *words: str) -> Result:
     app = typer.Typer()
-    subscriptions.register(app)
-    deliveries.register(app)
+    for module in (subscriptions, deliveries, silences, alerts, notify):
+        module.register(app)
     return CliRunner().invoke(app, words, env={"NOTIFIER_URL": notifier.url})
 
 
@@ -75,3 +78,59 @@ def test_an_endpoint_that_agrees_late_is_switched_off_and_on(notifier: Process, 
     assert "--match 'x': must be" in str(datalab(notifier, *words[:4], "--match", "x").exception)
     assert "choose them by --target" in str(datalab(notifier, "deliveries", "replay").exception)
     assert datalab(notifier, "subscriptions", "remove", "late").exit_code == 0
+
+
+def test_a_silence_and_an_alert_from_beginning_to_end(notifier: Process, kafka_bootstrap: str) -> None:
+    added = datalab(notifier, "silences", "add", "--rule", "quality-*", "--label", "dataset=stocks", "--for", "1h",
+                    "--comment", "planned work", "--author", "ana", "--json")  # fmt: skip
+    assert added.exit_code == 0, added.output
+    silence = json.loads(added.stdout)["id"]
+    assert "rule=quality-*, dataset=stocks  ana: planned work" in datalab(notifier, "silences", "list").output
+    fingerprint = f"fp-{uuid.uuid4().hex[:10]}"
+    publish(kafka_bootstrap, new_event(alert(fingerprint), source="test"))
+    until(lambda: notifier.get("/v1/deliveries", fingerprint=fingerprint)["deliveries"], what="deliveries")
+    explained = datalab(notifier, "notify", "explain", fingerprint)
+    assert "✓ serious: matches severity=critical|error" in explained.output
+    assert "team-slack (slack, by serious): not told: silenced by ana until" in explained.output
+    assert datalab(notifier, "silences", "expire", silence).exit_code == 0
+    assert silence in datalab(notifier, "silences", "list", "--state", "expired").output
+
+    def told() -> bool:
+        found = notifier.get("/v1/deliveries", fingerprint=fingerprint, status="delivered")["deliveries"]
+        return {one["channel"] for one in found} == {"email", "slack", "teams", "webhook"}
+
+    until(told, what="the alert told after the silence")
+    acked = datalab(notifier, "alerts", "ack", fingerprint, "--author", "bia", "--comment", "looking")
+    assert "acknowledged by bia" in acked.output
+    [shown] = [a for a in notifier.get("/v1/alerts")["alerts"] if a["fingerprint"] == fingerprint]
+    assert (shown["acked_by"], shown["ack_comment"]) == ("bia", "looking")
+    assert "acknowledged by nobody" in datalab(notifier, "alerts", "unack", fingerprint).output
+
+
+def test_receivers_can_be_seen_and_tried(notifier: Process, tmp_path: Path) -> None:
+    listed = datalab(notifier, "notify", "receivers").output
+    assert "team-slack (slack, 1/s): http://127.0.0.1" in listed
+    assert "planted" not in listed
+    tried = datalab(notifier, "notify", "test", "team-email")
+    assert (tried.exit_code, tried.output.split()[0]) == (0, "delivered"), tried.output
+    file = tmp_path / "mail.html"
+    preview = datalab(notifier, "notify", "preview", "team-email", "--html", str(file))
+    assert json.loads(preview.stdout)["headers"]["Subject"].startswith("[DataFlow Lab] Warning: An example")
+    assert "<html" in file.read_text("utf-8")
+    nothing = datalab(notifier, "notify", "test", "nobody")
+    assert "notify.yaml has no receiver 'nobody'; there are:" in str(nothing.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--for", "1h", "--comment", "x"), "matchers: name something to match"),
+        (("--rule", "x", "--comment", "x"), "needs either ends_at or duration"),
+        (("--rule", "x", "--for", "soon", "--comment", "x"), "must be a length of time"),
+        (("--rule", "x", "--for", "500d", "--comment", "x"), "must be within a year"),
+        (("--label", "x", "--for", "1h", "--comment", "x"), "write it as NAME=VALUE"),
+        (("--severity", "urgent", "--for", "1h", "--comment", "x"), "severity"),
+    ],
+)
+def test_a_silence_that_makes_no_sense_is_refused(notifier: Process, words: tuple[str, ...], said: str) -> None:
+    assert said in str(datalab(notifier, "silences", "add", *words).exception)

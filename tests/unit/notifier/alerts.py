@@ -32,4 +32,4 @@ def firing(**more: Any) -> AlertFiring:
 
 
 def config(*routes: dict[str, Any], **more: Any) -> NotifyConfig:
-    return NotifyConfig.model_validate({"receivers": RECEIVERS, "routes": list(routes), **more})
+    return NotifyConfig.model_validate({"receivers": RECEIVERS, "routes": list(routes)} | more)

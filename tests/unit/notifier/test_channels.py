@@ -33,6 +33,9 @@ class Noon:
         return 0.0
 
 
+WORDS = Phrasebook("en", ZONE)
+
+
 def alert(resolved: bool = False, language: str = "en", **more: Any) -> AlertMessage:
     values = {
         "fingerprint": "fp-1",
@@ -113,7 +116,7 @@ def test_portuguese_speaks_portuguese() -> None:
 
 
 def test_slack_is_escaped() -> None:
-    payload = json.dumps(message_for(alert(description=NASTY, labels={"a": NASTY}), "d"), ensure_ascii=False)
+    payload = json.dumps(message_for(alert(description=NASTY, labels={"a": NASTY}), "d", WORDS), ensure_ascii=False)
     assert "<!channel>" not in payload
     assert "&lt;!channel&gt;" in payload
 
@@ -128,9 +131,9 @@ def test_slack_and_teams_stay_within_their_limits(size: int, character: str) -> 
         labels={f"label-{n}": text for n in range(60)},
         annotations={f"link-{n}": f"https://x.example/{n}" for n in range(20)},
     )
-    payload = message_for(big, "delivery-1")
+    payload = message_for(big, "delivery-1", WORDS)
     assert slack_fault(payload) is None
-    body = card_bytes(big, "delivery-1")
+    body = card_bytes(big, "delivery-1", WORDS)
     assert len(body) <= LIMIT_BYTES
     assert teams_fault(json.loads(body)) is None
 
@@ -144,14 +147,14 @@ def test_slack_text_is_never_cut_within_an_escape() -> None:
 
 def test_teams_text_brings_no_markup_of_its_own() -> None:
     assert plain("[x](https://evil.example) *b*") == r"\[x\]\(https://evil.example\) \*b\*"
-    card = json.loads(card_bytes(alert(summary="[x](y)"), "d"))["attachments"][0]["content"]
+    card = json.loads(card_bytes(alert(summary="[x](y)"), "d", WORDS))["attachments"][0]["content"]
     assert r"\[x\]\(y\)" in card["body"][0]["items"][1]["text"]
 
 
 @pytest.mark.parametrize(("severity", "style"), [("critical", "attention"), ("warning", "warning"), ("info", "accent")])
 def test_teams_colour_follows_severity_and_resolution(severity: str, style: str) -> None:
     def styled(resolved: bool) -> Any:
-        body = card_bytes(alert(resolved, severity=severity), "d")
+        body = card_bytes(alert(resolved, severity=severity), "d", WORDS)
         return json.loads(body)["attachments"][0]["content"]["body"][0]["style"]
 
     assert (styled(False), styled(True)) == (style, "good")

@@ -9,18 +9,21 @@ import pytest
 
 from schemas.envelope import Event, new_event
 from services.notifier.config import ConfigError, NotifyConfig, load_config
-from services.notifier.routing import Circumstances, Planned, Routing, Source, Wish, decide, receivers_for, wants
-from tests.unit.notifier.alerts import ENVIRONMENT, NOW, config, firing
+from services.notifier.routes import decide, receivers_for
+from services.notifier.routing import Planned, Routing, Wish, subscribed, wants
+from services.notifier.standing import Standing
+from services.notifier.verdicts import Circumstances, Source
+from tests.unit.notifier.alerts import ENVIRONMENT, NOW, RECEIVERS, config, firing
 
 PROJECT = Path(__file__).resolve().parents[3]
 AROUND = Circumstances(NOW)
 FILE = "receivers:\n  - name: m\n    channel: email\n    to:\n      - a@b.c\nroutes:\n"
 
 
-def plan(rules: NotifyConfig, environment: dict[str, str], *wishes: Wish) -> tuple[Event, list[Planned]]:
+def plan(rules: NotifyConfig, environment: dict[str, str]) -> list[Planned]:
     alert = firing()
     event = new_event(alert, source="t")
-    return event, Routing(rules, rules.targets(environment)).plan(event, alert, wishes, AROUND)
+    return list(Routing(rules, rules.targets(environment)).plan(event, alert, AROUND, Standing("f")).deliveries)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_a_receiver_of_two_routes_is_told_once_and_by_the_one_that_is_not_mute()
     mute = {"name": "one", "receivers": ["hook"], "mute": ["always"], "continue": True}
     rules = config(mute, {"name": "two", "receivers": ["hook"]}, time_intervals=always)
     verdicts = Routing(rules, rules.targets({})).verdicts(firing(), AROUND)
-    assert [(v.receiver, v.route, v.suppressed) for v in verdicts] == [("hook", "two", None)]
+    assert [(v.receiver, v.lead.path, v.suppressed) for v in verdicts] == [("hook", "two", None)]
 
 
 @pytest.mark.parametrize(
@@ -111,15 +114,34 @@ def test_a_firing_source_inhibits_its_target(source: Source, told: bool) -> None
     assert verdict.suppressed == (None if told else "inhibited by cause: Spark is down (other) is firing")
 
 
+def test_an_inner_route_groups_as_the_outer_one_but_for_what_it_says() -> None:
+    inner = {"name": "in", "group_wait": "0s", "repeat_interval": "1h"}
+    outer = {"name": "out", "receivers": ["mail"], "group_by": ["rule", "team"], "routes": [inner]}
+    [lead] = decide(firing(), config(outer).routes)[1]
+    assert lead.grouping is not None
+    assert (lead.grouping.wait.total_seconds(), lead.grouping.interval.total_seconds()) == (0, 300)
+    assert lead.grouping.labels(firing()) == {"rule": "flow-run-failed", "team": "data"}
+    assert lead.repeat.total_seconds() == 3600
+
+
+def test_a_receiver_that_is_not_configured_has_its_fall_back_told() -> None:
+    receivers = [RECEIVERS[0], {**RECEIVERS[1], "fallback": "hook"}, RECEIVERS[2]]
+    rules = config({"name": "r", "receivers": ["chat"]}, receivers=receivers)
+    assert [(p.target, p.suppressed) for p in plan(rules, {})] == [
+        ("chat", "receiver chat is not configured: set SLACK_WEBHOOK_URL"),
+        ("hook", None),
+    ]
+
+
 def test_an_alert_without_a_route_is_recorded_with_the_reason() -> None:
     rules = config({"name": "r", "match": {"severity": "info"}, "receivers": ["mail"]})
-    _, planned = plan(rules, {})
+    planned = plan(rules, {})
     assert [(p.channel, p.suppressed) for p in planned] == [("none", "no route matches this alert")]
 
 
 def test_a_receiver_without_its_variable_is_suppressed_with_the_reason() -> None:
     rules = config({"name": "r", "receivers": ["mail", "chat", "hook"]})
-    _, planned = plan(rules, {"SMTP_HOST": "mail.example"})
+    planned = plan(rules, {"SMTP_HOST": "mail.example"})
     assert {p.target: p.suppressed for p in planned} == {
         "mail": None,
         "chat": "receiver chat is not configured: set SLACK_WEBHOOK_URL",
@@ -129,24 +151,23 @@ def test_a_receiver_without_its_variable_is_suppressed_with_the_reason() -> None
 
 def test_ids_are_the_same_for_the_same_event_and_differ_between_targets() -> None:
     rules = config({"name": "r", "receivers": ["mail", "chat", "hook"]})
-    routing = Routing(rules, rules.targets({}))
-    alert = firing()
-    event = new_event(alert, source="t")
     # A subscription may have a receiver's name; it is another target all the same.
-    wishes = [Wish("id-1", "hook", ("lab.alert.*",))]
-    first, second = (routing.plan(event, alert, wishes, AROUND) for _ in range(2))
+    event = new_event(firing(), source="t")
+    hook = subscribed(event, None, [Wish("id-1", "hook", ("lab.alert.*",))])
+    routing = Routing(rules, rules.targets({}))
+    first, second = (routing.plan(event, firing(), AROUND, Standing("f")).deliveries for _ in range(2))
     assert [p.id for p in first] == [p.id for p in second]
-    assert len({p.id for p in first}) == 4
+    assert len({p.id for p in (*first, *hook)}) == 4
 
 
 def test_nobody_wants_an_event_that_is_no_alert() -> None:
     event = Event(id="1", source="t", type="lab.run.started.v1", time="2026-11-24T00:00:00Z")
-    assert Routing(config(), {}).plan(event, None, [Wish("1", "w", ("lab.file.*",))]) == []
+    assert subscribed(event, None, [Wish("1", "w", ("lab.file.*",))]) == []
 
 
 def test_a_disabled_subscription_is_recorded() -> None:
     event = Event(id="1", source="t", type="lab.run.started.v1", time="2026-11-24T00:00:00Z")
-    planned = Routing(config(), {}).plan(event, None, [Wish("1", "w", ("lab.run.*",), "subscription w is disabled: x")])
+    planned = subscribed(event, None, [Wish("1", "w", ("lab.run.*",), "subscription w is disabled: x")])
     assert [p.suppressed for p in planned] == ["subscription w is disabled: x"]
 
 
@@ -178,6 +199,17 @@ def test_patterns_of_types() -> None:
         (FILE + "  - {name: r, receivers: m, name: s}", ":7: name: stands twice"),
         (FILE + "  - {name: r, receivers: m, routes: [{name: r}]}", "the route name r is used twice"),
         (FILE + "  []\ninhibit: [{name: i, source: {}, target: {rule: x}}]", "inhibit.0: needs something to match"),
+        (
+            FILE + "  - {name: r, receivers: m, repeat_interval: soon}",
+            "routes.0.repeat_interval: must be a length of time",
+        ),
+        (
+            FILE + "  - {name: r, receivers: m, escalate: [{after: 5m, receivers: x}]}",
+            "escalates to the unknown receiver x",
+        ),
+        (FILE.replace("channel: email", "channel: email\n    fallback: m") + "  []", "goes round in a ring: m → m"),
+        (FILE.replace("channel: email", "channel: email\n    fallback: x") + "  []", "names the unknown receiver x"),
+        (FILE.replace("channel: email", "channel: email\n    rate: fast") + "  []", "must be a rate such as 1/s"),
         ("receivers: []\nroutes: []\n---\nroutes: []", "must be one YAML document, found 2"),
     ],
 )
