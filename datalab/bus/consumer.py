@@ -74,6 +74,11 @@ class Consumer(Generic[Message]):
         """Readiness: None, or why no progress is made."""
         return self._progress.stalled()
 
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether, since it was given its share of the topics, it has handled all of it at some time."""
+        return self._progress.has_caught_up
+
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set. A lost broker is waited for, with back-off; so is one that does not answer for
         `silence_s`, on a new connection each time."""
@@ -107,13 +112,18 @@ class Consumer(Generic[Message]):
             await offsets.flush()
 
     async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
+        lags: list[int | None] = []
         for tp in consumer.assignment():
+            lags.append(None)
             # A rebalance may take the partition away between any two of these lines.
             with contextlib.suppress(AssertionError, IllegalStateError):
                 end = consumer.highwater(tp)
                 if end is not None:
                     # The position is known here: a batch or an empty answer has set the high-water mark.
-                    LAG.labels(self._group, tp.topic, tp.partition).set(max(0, end - await consumer.position(tp)))
+                    lag = lags[-1] = max(0, end - await consumer.position(tp))
+                    LAG.labels(self._group, tp.topic, tp.partition).set(lag)
+        if not any(lag is None or lag > 0 for lag in lags):
+            self._progress.caught_up()
 
     async def _partition(
         self, offsets: Offsets, tp: TopicPartition, records: Sequence[Any], stop: asyncio.Event

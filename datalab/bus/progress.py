@@ -21,10 +21,15 @@ class Progress:
         self._lost: str | None = "has not joined its group yet"
         self._handling: dict[RecordRef, float] = {}
         self._silent_s = 0.0
+        self.has_caught_up = False
 
     def joined(self) -> None:
         """The group has given this member its share. That may be nothing: more members than partitions is no fault."""
-        self._lost = None
+        self._lost, self.has_caught_up = None, False
+
+    def caught_up(self) -> None:
+        """All that its share of the topics had so far is handled."""
+        self.has_caught_up = True
 
     def polled(self, silent_s: float = 0.0) -> None:
         """The consumer looked for records. `silent_s` is how long ago the broker last answered: aiokafka hides a

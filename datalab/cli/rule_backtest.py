@@ -66,6 +66,8 @@ async def _over_history(tested: RuleBook, in_force: RuleBook, since: datetime | 
             result.look_at(str(place), event)
         if read % _TELL_EVERY == 0:
             typer.echo(f"{read} events read, up to {event.time.isoformat(timespec='seconds')}", err=True)
+    for result in results:
+        result.finish(datetime.now(UTC))
     return results
 
 
@@ -92,7 +94,8 @@ def _line(finding: Finding) -> str:
     else:
         said = decision.reason or _run(decision.rule.spec.run.deployment, decision.parameters)
     at = f"{event.time.astimezone():%Y-%m-%d %H:%M:%S}"
-    return f"{_MARKS[finding.change]} {at}  {event.subject}  {event.id}  {said}"
+    more = f" and {len(finding.event_ids) - 1} before it" if len(finding.event_ids) > 1 else ""
+    return f"{_MARKS[finding.change]} {at}  {event.subject}  {event.id}{more}  {said}"
 
 
 def _run(deployment: str, parameters: dict[str, object]) -> str:

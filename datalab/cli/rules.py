@@ -39,7 +39,8 @@ def list_(as_json: _Json = False, folder: _Folder = None) -> None:
         return
     for rule in book.rules:
         typer.echo(f"{rule.name}: {rule.spec.description}")
-        typer.echo(f"  on {', '.join(rule.spec.on)} where {rule.spec.where} run {rule.spec.run.deployment}")
+        when = f" when {rule.spec.when.kind}" if rule.windowed else ""
+        typer.echo(f"  on {', '.join(rule.spec.on)} where {rule.spec.where}{when} run {rule.spec.run.deployment}")
         if told := (running or {}).get(rule.name):
             if told["paused"] is not None:
                 typer.echo(f"  PAUSED since {told['paused_since']}: {told['paused']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from services.bridge.dead_letters_api import dead_letters_router
 from services.bridge.deployments import DeploymentMissingError, Deployments
 from services.bridge.dispatcher import Dispatcher
 from services.bridge.failures import Failures
+from services.bridge.intake import Intake
 from services.bridge.ledger import Ledger
 from services.bridge.pauses import Pauses
 from services.bridge.prefect_history import PrefectHistory
@@ -44,6 +45,8 @@ from services.bridge.traces_api import traces_router
 from services.bridge.trigger import TriggerHandler
 from services.bridge.turns import Turns
 from services.bridge.waiting import WaitingTriggers
+from services.bridge.windows.closing import Closing
+from services.bridge.windows.store import Windows
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class _Queue(NamedTuple):
     """What serves triggers that wait."""
 
     waiting: WaitingTriggers
+    windows: Windows
     pauses: Pauses
     dispatcher: Dispatcher
 
@@ -86,17 +90,10 @@ async def build(
         sessions = create_sessions(engine)
         deployments, ledger = Deployments(http, clock), Ledger(sessions)
         runs = RunCreator(http, deployments)
-        queue = _queue(settings, rules, runs, sessions, publisher, clock)
-        handler = TriggerHandler(
-            rules,
-            ledger,
-            queue.waiting,
-            queue.pauses,
-            runs,
-            clock,
-            patience_s=settings.bridge_deployment_patience_s,
-            queued=queue.dispatcher.wake,
-        )
+        # Consuming comes last, for it needs all that is fed; it is only asked while the bridge runs.
+        queue = _queue(settings, rules, runs, sessions, publisher, clock, lambda: consuming.has_caught_up)
+        intake = Intake(queue.waiting, queue.windows, queue.pauses, queue.dispatcher.wake)
+        handler = TriggerHandler(rules, ledger, intake, runs, clock, patience_s=settings.bridge_deployment_patience_s)
         relay = Relay(
             PrefectHistory(http),
             Outbox(engine, publisher),
@@ -147,13 +144,15 @@ def _queue(
     sessions: Sessions,
     publisher: Publisher,
     clock: Clock,
+    caught_up: Callable[[], bool],
 ) -> _Queue:
-    waiting, pauses = WaitingTriggers(sessions), Pauses(sessions, publisher)
+    waiting, windows, pauses = WaitingTriggers(sessions), Windows(sessions), Pauses(sessions, publisher)
     burial = Burial(KafkaDeadLetters(publisher), settings.bridge_group)
     turns = Turns(waiting, runs, burial, pauses, clock, patience_s=settings.bridge_deployment_patience_s)
     failures = Failures(waiting, burial, pauses)
-    poll_s = settings.bridge_queue_poll_s
-    return _Queue(waiting, pauses, Dispatcher(rules, waiting, pauses, failures, turns, clock, poll_s=poll_s))
+    closing, poll_s = Closing(sessions, windows, caught_up), settings.bridge_queue_poll_s
+    dispatcher = Dispatcher(rules, waiting, pauses, failures, closing, turns, clock, poll_s=poll_s)
+    return _Queue(waiting, windows, pauses, dispatcher)
 
 
 def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Publisher) -> Subscribe:

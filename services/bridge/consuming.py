@@ -27,6 +27,11 @@ class Consuming:
         """Readiness: None, or why no progress is made. Without any rule there is nothing to do."""
         return await self._consumer.check() if self._consumer else None
 
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether what waited in Kafka when this instance was given its share has been handled."""
+        return self._consumer is not None and self._consumer.has_caught_up
+
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set."""
         while not stop.is_set():

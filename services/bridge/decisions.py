@@ -11,7 +11,7 @@ from services.bridge.rules import Rule, RuleBook
 from services.bridge.templates import Occasion, TemplateFailedError
 
 EVENT_TAG, CORRELATION_TAG, RULE_TAG = "datalab.event=", "datalab.correlation=", "datalab.rule="
-Outcome = Literal["other-type", "own-run", "condition", "failed", "matched"]
+Outcome = Literal["other-type", "own-run", "condition", "failed", "matched", "suppressed"]
 _LONGEST_KEY = 1000
 
 
@@ -28,6 +28,8 @@ class Decision:
     options: dict[str, Any] = field(default_factory=dict)
     error_class: str = ""
     key: str = ""
+    # Of a rule with windows: which of its conditions hold. What its run would be is only known with the window.
+    conditions: tuple[int, ...] = ()
 
     @property
     def concerns(self) -> bool:
@@ -43,22 +45,37 @@ def decide_all(book: RuleBook, event: Event) -> list[Decision]:
 
 def decide(rule: Rule, event: Event, facts: Facts | None = None) -> Decision:
     """What the rule says about the event."""
-    if event.type not in rule.spec.on:
-        return Decision(rule, "other-type", f"{event.type} is not among {', '.join(rule.spec.on)}")
+    if event.type not in rule.types:
+        return Decision(rule, "other-type", f"{event.type} is not among {', '.join(sorted(rule.types))}")
     if _started_by(rule, event):
         # Else a rule on run events would start its own runs for ever.
         return Decision(rule, "own-run", "the run was started by this very rule")
     facts = facts or Facts(event)
-    try:
-        verdict = rule.condition.judge(facts)
-    except ConditionFailedError as error:
-        return Decision(rule, "failed", f"where: {error}", error_class=type(error).__name__)
-    if not verdict.holds:
-        return Decision(rule, "condition", verdict.reason)
+    met, reasons = [], []
+    for number, role in enumerate(rule.roles):
+        if event.type not in role.types:
+            continue
+        try:
+            verdict = role.condition.judge(facts)
+        except ConditionFailedError as error:
+            return Decision(rule, "failed", f"{role.field}: {error}", error_class=type(error).__name__)
+        if verdict.holds:
+            met.append(number)
+        else:
+            reasons.append(verdict.reason)
+    if not met:
+        return Decision(rule, "condition", "; ".join(reasons))
+    return _decide_matched(rule, event, facts, tuple(met))
+
+
+def _decide_matched(rule: Rule, event: Event, facts: Facts, met: tuple[int, ...]) -> Decision:
     try:
         key = rule.key.of(facts)
     except ConditionFailedError as error:
         return Decision(rule, "failed", f"key: {error}", error_class=type(error).__name__)
+    if rule.windowed:
+        window = f"goes into a window ({rule.spec.when.kind}{f' of {key}' if key else ''})"
+        return Decision(rule, "matched", window, key=key, conditions=met)
     return decide_run(rule, Occasion([event], key))
 
 
@@ -76,15 +93,20 @@ def _started_by(rule: Rule, event: Event) -> bool:
     return isinstance(tags, list) and RULE_TAG + rule.name in tags
 
 
-def trigger_id(rule: str, event: Event) -> str:
-    """The deterministic id of the trigger of this rule by this event."""
-    return event_id("trigger", rule, event.id)
+def trigger_id(rule: str, event: str) -> str:
+    """The deterministic id of the trigger of this rule by the event of this id."""
+    return event_id("trigger", rule, event)
 
 
 def idempotency_key(rule: str, deployment: str, event: Event) -> str:
+    """The key of the run of this rule for this event."""
+    return run_key(rule, deployment, event.id)
+
+
+def run_key(rule: str, deployment: str, cause: str) -> str:
     """Unique for ever: Prefect's keys are unique per flow, so rule and deployment are part of it."""
-    key = f"datalab:{rule}:{deployment}:{event.id}"
-    return key if len(key) <= _LONGEST_KEY else f"datalab:{rule}:{event_id('run', rule, deployment, event.id)}"
+    key = f"datalab:{rule}:{deployment}:{cause}"
+    return key if len(key) <= _LONGEST_KEY else f"datalab:{rule}:{event_id('run', rule, deployment, cause)}"
 
 
 def _tags(rule: Rule, occasion: Occasion) -> list[str]:

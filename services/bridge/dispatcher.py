@@ -1,4 +1,5 @@
-"""The loop that serves the queue: what follows failed runs, then turns of what waits. One in each instance."""
+"""The loop that serves the queue: what follows failed runs, windows that are over, then turns of what waits. One in
+each instance."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from services.bridge.prefect_http import PrefectAwayError
 from services.bridge.trigger import Rules
 from services.bridge.turns import Turns
 from services.bridge.waiting import WaitingTriggers
+from services.bridge.windows.closing import Closing
 
 log = get_logger(__name__)
 _STALL_S = 60.0
@@ -29,12 +31,14 @@ class Dispatcher:
         waiting: WaitingTriggers,
         pauses: Pauses,
         failures: Failures,
+        closing: Closing,
         turns: Turns,
         clock: Clock,
         *,
         poll_s: float,
     ) -> None:
-        self._rules, self._waiting, self._pauses, self._failures, self._turns = rules, waiting, pauses, failures, turns
+        self._rules, self._waiting, self._pauses = rules, waiting, pauses
+        self._failures, self._closing, self._turns = failures, closing, turns
         self._clock, self._poll_s, self._awake = clock, poll_s, asyncio.Event()
         self._retry = RetryPolicy(first_s=0.5, longest_s=10.0)
         self._progressed, self._trouble = clock.monotonic(), "has not finished a round yet"
@@ -69,6 +73,8 @@ class Dispatcher:
         book = self._rules.book
         await self._pauses.refresh(book)
         while await self._failures.follow(book):
+            pass
+        while await self._closing.close_due(book):
             pass
         while await self._turns.take(book):
             pass

@@ -42,19 +42,20 @@ class Part:
 
 
 def explain(rule: Rule, event: Event) -> tuple[Decision, list[Part]]:
-    """What the rule says about the event, and how each part of `on` and `where` came out, in order."""
+    """What the rule says about the event, and how each part of `on` and `where` came out, in order; of a rule with
+    several conditions those of each, one after the other."""
     decision = decide(rule, event)
-    fits = event.type in rule.spec.on
-    parts = [_type_part(rule, event, fits=fits)]
-    if rule.condition.source != "true":
-        facts = Facts(event)
-        parts += [_part(source, event, facts if fits else None) for source in conjuncts(rule.condition.source)]
+    parts: list[Part] = []
+    for role in rule.roles:
+        fits = event.type in role.types
+        types = [type_ for type_ in rule.spec.on if type_ in role.types] or sorted(role.types)
+        name = "on" if len(rule.roles) == 1 else f"on ({role.field.removesuffix('.where')})"
+        shown = Part(f"{name}: {', '.join(types)}", "holds" if fits else "false", "", {"event.type": event.type}, ())
+        parts.append(shown)
+        if role.condition.source != "true":
+            facts = Facts(event) if fits else None
+            parts += [_part(source, event, facts) for source in conjuncts(role.condition.source)]
     return decision, parts
-
-
-def _type_part(rule: Rule, event: Event, *, fits: bool) -> Part:
-    types = ", ".join(rule.spec.on)
-    return Part(f"on: {types}", "holds" if fits else "false", "", {"event.type": event.type}, ())
 
 
 def _part(source: str, event: Event, facts: Facts | None) -> Part:

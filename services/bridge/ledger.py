@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import String, func, or_, select, tuple_, update, values
+from sqlalchemy import ColumnElement, String, func, or_, select, tuple_, update, values
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import insert
 
 from datalab.bus.publisher import RecordRef
 from datalab.store.engine import Sessions
-from datalab.store.tables.bridge import RunStateRow, TriggerRow
+from datalab.store.tables.bridge import RunStateRow, TriggerEventRow, TriggerRow
 from schemas.envelope import Event
 from services.bridge.decisions import Decision, idempotency_key, trigger_id
 
@@ -45,7 +45,7 @@ class Ledger:
         """The rows of these triggers that still wait for their run, in order; and those of them that are new.
 
         What has a run, or is dead, is left to `open`."""
-        wanted = {trigger_id(d.rule.name, event): trigger_values(d, event, ref) for d, event, ref in matches}
+        wanted = {trigger_id(d.rule.name, event.id): trigger_values(d, event, ref) for d, event, ref in matches}
         waiting = select(TriggerRow).where(TriggerRow.id.in_(wanted), TriggerRow.status == "pending")
         async with self._sessions.begin() as session:
             # A transaction has one `now()`; pages of triggers want an order.
@@ -101,7 +101,9 @@ class Ledger:
     ) -> tuple[Sequence[TriggerRow], str | None]:
         """Triggers, newest first, and the token of the next page. Raises ValueError for a strange token."""
         query = select(TriggerRow).order_by(TriggerRow.created_at.desc(), TriggerRow.id.desc()).limit(size + 1)
-        for column, value in ((TriggerRow.event_id, event_id), (TriggerRow.rule, rule), (TriggerRow.status, status)):
+        if event_id is not None:
+            query = query.where(_of(event_id))
+        for column, value in ((TriggerRow.rule, rule), (TriggerRow.status, status)):
             if value is not None:
                 query = query.where(column == value)
         if token is not None:
@@ -113,11 +115,9 @@ class Ledger:
     async def chain(self, event_id: str) -> Sequence[TriggerRow]:
         """The triggers of the event and of every event of its chain, oldest first."""
         async with self._sessions() as session:
-            own = select(TriggerRow.correlation_id).where(TriggerRow.event_id == event_id)
+            own = select(TriggerRow.correlation_id).where(_of(event_id))
             chains = {event_id, *(await session.scalars(own))}
-            query = select(TriggerRow).where(
-                or_(TriggerRow.event_id == event_id, TriggerRow.correlation_id.in_(chains))
-            )
+            query = select(TriggerRow).where(or_(_of(event_id), TriggerRow.correlation_id.in_(chains)))
             return (await session.scalars(query.order_by(TriggerRow.created_at, TriggerRow.id))).all()
 
     async def states(self, run_ids: Iterable[str]) -> Sequence[RunStateRow]:
@@ -125,6 +125,12 @@ class Ledger:
         query = select(RunStateRow).where(RunStateRow.run_id.in_(list(run_ids))).order_by(RunStateRow.seq)
         async with self._sessions() as session:
             return (await session.scalars(query)).all()
+
+
+def _of(event_id: str) -> ColumnElement[bool]:
+    """Triggers of this event, also those of windows that it is one of several events of."""
+    windows = select(TriggerEventRow.trigger_id).where(TriggerEventRow.event_id == event_id)
+    return or_(TriggerRow.event_id == event_id, TriggerRow.id.in_(windows))
 
 
 def start_over(dead: TriggerRow, fresh: Mapping[str, Any]) -> None:
@@ -157,7 +163,7 @@ def trigger_values(decision: Decision, event: Event, ref: RecordRef) -> dict[str
     """The row of a trigger whose run is to be created now. What failed to be rendered has no version yet."""
     deployment = decision.rule.spec.run.deployment
     return {
-        "id": trigger_id(decision.rule.name, event),
+        "id": trigger_id(decision.rule.name, event.id),
         "rule": decision.rule.name,
         "event_id": event.id,
         "event_type": event.type,

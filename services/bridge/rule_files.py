@@ -52,8 +52,13 @@ def _book(paths: Sequence[Path]) -> RuleBook:
 
 
 def _read(path: Path) -> list[Rule]:
+    rules, faults = [], []
     try:
-        return [_rule(path, node, value) for node, value in documents(path.read_text("utf-8"))]
+        for node, value in documents(path.read_text("utf-8")):
+            try:
+                rules.append(_rule(path, node, value))
+            except RuleFileError as error:  # told with those of the other rules
+                faults.append(str(error))
     except (OSError, UnicodeDecodeError) as error:
         raise RuleFileError(f"{path}: cannot be read: {error}") from error
     except RepeatedKeyError as error:
@@ -62,6 +67,9 @@ def _read(path: Path) -> list[Rule]:
         line = line_of_fault(error)
         where = f"{path}:{line}" if line else str(path)
         raise RuleFileError(f"{where}: not YAML: {getattr(error, 'problem', error)}; correct the syntax") from error
+    if faults:
+        raise RuleFileError("\n".join(faults))
+    return rules
 
 
 def _rule(path: Path, node: yaml.Node, value: Any) -> Rule:
@@ -70,12 +78,9 @@ def _rule(path: Path, node: yaml.Node, value: Any) -> Rule:
     try:
         spec = RuleSpec.model_validate(value)
     except ValidationError as error:
-        raise RuleFileError(
-            "\n".join(
-                f"{path}:{line_of(node, e['loc'])}: {'.'.join(map(str, e['loc']))}: {_advice(e)}"
-                for e in error.errors()
-            )
-        ) from error
+        found = sorted(((line_of(node, e["loc"]), e) for e in error.errors()), key=lambda one: one[0])
+        told = [f"{path}:{line}: {'.'.join(map(str, e['loc']))}: {_advice(e)}" for line, e in found]
+        raise RuleFileError("\n".join(told)) from error
     return Rule.of(spec, f"{path}:{node.start_mark.line + 1}")
 
 

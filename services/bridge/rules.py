@@ -10,48 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from jinja2 import TemplateSyntaxError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from schemas.catalog import UnknownEventTypeError, topic_for
+from schemas.catalog import topic_for
 from schemas.envelope import Event
-from services.bridge.conditions import Condition, ConditionError, Facts, Key
+from services.bridge.conditions import Condition, Facts, Key
 from services.bridge.limits import Limits, OnFailure
+from services.bridge.rule_words import EventType, Expression, KeyExpression, template
 from services.bridge.screening import Screen
 from services.bridge.templates import Template
-
-
-def _known_type(type_: str) -> str:
-    try:
-        topic_for(type_)
-    except UnknownEventTypeError as error:
-        raise ValueError(str(error)) from None
-    return type_
-
-
-def _compiles(source: str) -> str:
-    try:
-        Condition(source)
-    except ConditionError as error:
-        raise ValueError(str(error)) from None
-    return source
-
-
-def _keys(source: str) -> str:
-    try:
-        Key(source)
-    except ConditionError as error:
-        raise ValueError(str(error)) from None
-    return source
-
-
-def _template(value: Any) -> Any:
-    try:
-        Template(value)
-    except TemplateSyntaxError as error:
-        raise ValueError(f"not a template: {error.message}") from None
-    return value
-
+from services.bridge.windows.spec import When, WhenSpec
 
 _Label = StrictBool | StrictInt | StrictFloat | StrictStr
 
@@ -62,10 +30,10 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     deployment: str = Field(pattern=r"^[^/\s][^/]*/[^/]*[^/\s]$", description="flow/deployment")
-    parameters: dict[str, Annotated[Any, AfterValidator(_template)]] = Field(default_factory=dict)
-    tags: list[Annotated[str, AfterValidator(_template)]] = Field(default_factory=list)
-    labels: dict[str, Annotated[_Label, AfterValidator(_template)]] = Field(default_factory=dict)
-    name: Annotated[str, AfterValidator(_template)] | None = None
+    parameters: dict[str, Annotated[Any, AfterValidator(template)]] = Field(default_factory=dict)
+    tags: list[Annotated[str, AfterValidator(template)]] = Field(default_factory=list)
+    labels: dict[str, Annotated[_Label, AfterValidator(template)]] = Field(default_factory=dict)
+    name: Annotated[str, AfterValidator(template)] | None = None
     work_queue: str | None = Field(default=None, min_length=1)
 
 
@@ -76,12 +44,41 @@ class RuleSpec(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     description: str = ""
-    on: list[Annotated[str, AfterValidator(_known_type)]] = Field(min_length=1)
-    where: Annotated[str, AfterValidator(_compiles)] = "true"
+    on: list[EventType] = Field(min_length=1)
+    where: Expression = "true"
     run: RunSpec
-    key: Annotated[str, AfterValidator(_keys)] | None = None
+    key: KeyExpression | None = None
+    when: WhenSpec = When()
     limits: Limits | None = None
     on_failure: OnFailure = OnFailure()
+
+
+@dataclass(frozen=True)
+class Role:
+    """A condition of a rule and the event types it is about; `field` is where it is written."""
+
+    types: frozenset[str]
+    condition: Condition
+    field: str
+
+
+def _roles(spec: RuleSpec) -> tuple[Role, ...]:
+    """The rule's own condition; for several conditions each with the rule's own; for an absence the one that is awaited
+    and the one whose absence counts."""
+    own, when = Role(frozenset(spec.on), Condition(spec.where), "where"), spec.when
+    if not when.parts:
+        return (own,)
+    if when.absence is not None:
+        part = when.absence.of
+        return (own, Role(frozenset(part.on or spec.on), Condition(part.where), "when.absence.of.where"))
+    return tuple(
+        Role(
+            frozenset(part.on or spec.on),
+            Condition(f"({spec.where}) && ({part.where})"),
+            f"when.{when.kind}.of.{number}.where",
+        )
+        for number, part in enumerate(when.parts)
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Rule:
     """A rule that can be applied. `origin` is file:line; `version` differs once anything of the rule does."""
 
     spec: RuleSpec
-    condition: Condition
+    roles: tuple[Role, ...]
     parameters: Template
     tags: Template
     options: Template
@@ -105,7 +102,7 @@ class Rule:
         options = Template({field: value for field, value in named.items() if value is not None})
         return cls(
             spec,
-            Condition(spec.where),
+            _roles(spec),
             Template(dict(run.parameters)),
             Template(list(run.tags)),
             options,
@@ -118,6 +115,21 @@ class Rule:
     def name(self) -> str:
         """The rule's name, unique in its book."""
         return self.spec.name
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it acts on windows of events rather than on each."""
+        return self.spec.when.kind != "each"
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The event types that it listens to."""
+        return frozenset().union(*(role.types for role in self.roles))
+
+    def gate(self, type_: str) -> Condition:
+        """What must hold of an event of this type, if it concerns the rule at all."""
+        own = [role.condition for role in self.roles if type_ in role.types]
+        return own[0] if len(own) == 1 else Condition(" || ".join(f"({condition.source})" for condition in own))
 
     @property
     def queued(self) -> bool:
@@ -133,9 +145,11 @@ class RuleBook:
         self.by_name = {rule.name: rule for rule in self.rules}
         self._by_type: dict[str, list[Rule]] = {}
         for rule in self.rules:
-            for type_ in dict.fromkeys(rule.spec.on):
+            for type_ in sorted(rule.types):
                 self._by_type.setdefault(type_, []).append(rule)
-        self._screens = {type_: Screen(rules) for type_, rules in self._by_type.items()}
+        self._screens = {
+            type_: Screen([(rule, rule.gate(type_)) for rule in rules]) for type_, rules in self._by_type.items()
+        }
 
     def concerned_by(self, event: Event) -> tuple[Sequence[Rule], Facts | None]:
         """The rules that may have something to say about the event, and the event as their conditions see it."""

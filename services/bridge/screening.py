@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from schemas.envelope import Event
-from services.bridge.conditions import AnyOf, Facts
+from services.bridge.conditions import AnyOf, Condition, Facts
 from services.bridge.conjuncts import Equality, conjuncts, equality
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class Screen:
     """The rules that listen to one event type, by the first field that each wants to be one of some texts."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = rules
-        self._all = AnyOf([rule.condition for rule in rules])
+    def __init__(self, gates: Sequence[tuple[Rule, Condition]]) -> None:
+        self._rules = [rule for rule, _ in gates]
+        self._all = AnyOf([gate for _, gate in gates])
         self._unscreened: list[int] = []
         self._by_path: dict[tuple[str, ...], dict[str, list[int]]] = {}
         self._on_path: dict[tuple[str, ...], list[int]] = {}
-        for number, rule in enumerate(rules):
-            wanted = _first_equality(rule.condition.source)
+        for number, (_, gate) in enumerate(gates):
+            wanted = _first_equality(gate.source)
             if wanted is None:
                 self._unscreened.append(number)
                 continue

@@ -6,7 +6,7 @@ Every step can be repeated by anyone at any time: the row's id and the run's key
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -19,13 +19,12 @@ from schemas.envelope import Event
 from services.bridge import metrics
 from services.bridge.decisions import Decision, decide_all, trigger_id
 from services.bridge.deployments import DeploymentMissingError
+from services.bridge.intake import Intake, Match
 from services.bridge.prefect_http import PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, ParametersRefusedError, Wanted
 from services.bridge.rules import Rule, RuleBook
 
 log = get_logger(__name__)
-Match = tuple[Decision, Event, RecordRef]
-PAUSED = "the rule is paused"
 
 
 class Rules(Protocol):
@@ -58,40 +57,15 @@ class Triggers(Protocol):
     async def dead(self, id_: str, reason: str) -> bool: ...
 
 
-class Queue(Protocol):
-    """Where triggers wait; see services.bridge.waiting."""
-
-    async def add(
-        self, matches: Sequence[tuple[Decision, Event, RecordRef]], reason: str | None = None
-    ) -> list[str]: ...
-
-
-class Paused(Protocol):
-    """Which rules are paused; see services.bridge.pauses."""
-
-    def of(self, rule: str) -> object | None: ...
-    async def count_dead(self, rule: Rule) -> None: ...
-
-
 class TriggerHandler:
     """Handles events. Raises PermanentError with the reasons once every rule had its turn; what Prefect or the
-    database raise while away goes through, so that the event is tried again. Triggers of rules with a limit, with
-    retries, or paused are only put into the queue; `queued` is called after that."""
+    database raise while away goes through, so that the event is tried again. What is not for the turn of
+    its event goes to the intake."""
 
     def __init__(
-        self,
-        rules: Rules,
-        ledger: Triggers,
-        queue: Queue,
-        paused: Paused,
-        runs: Runs,
-        clock: Clock,
-        *,
-        patience_s: float,
-        queued: Callable[[], None] = lambda: None,
+        self, rules: Rules, ledger: Triggers, intake: Intake, runs: Runs, clock: Clock, *, patience_s: float
     ) -> None:
-        self._rules, self._ledger, self._runs, self._clock = rules, ledger, runs, clock
-        self._queue, self._paused, self._queued = queue, paused, queued
+        self._rules, self._ledger, self._intake, self._runs, self._clock = rules, ledger, intake, runs, clock
         self._patience_s = patience_s
         self._missing_since: dict[str, float] = {}
 
@@ -103,33 +77,16 @@ class TriggerHandler:
         queued: list[Match] = []
         for event, ref in batch:
             concerned = [decision for decision in decide_all(self._rules.book, event) if decision.concerns]
-            waiting[ref] = {trigger_id(decision.rule.name, event) for decision in concerned}
+            waiting[ref] = {trigger_id(decision.rule.name, event.id) for decision in concerned}
             for decision in concerned:
-                if self._waits(decision):
+                if self._intake.wants(decision):
                     queued.append((decision, event, ref))
                 elif decision.outcome == "matched":
                     matches.append((decision, event, ref))
-        settled = await self._enqueue(queued)
+        settled = await self._intake.add(queued)
         if len(matches) > 1:
             settled |= await self._create_many(matches)
         return {ref for ref, triggers in waiting.items() if triggers <= settled}
-
-    def _waits(self, decision: Decision) -> bool:
-        """What a rule cannot start now for want of a template that works waits as well while the rule is paused."""
-        if self._paused.of(decision.rule.name) is not None:
-            return True
-        return decision.rule.queued and decision.outcome == "matched"
-
-    async def _enqueue(self, matches: Sequence[Match]) -> set[str]:
-        """Put these triggers into the queue, which settles them; returns all their ids."""
-        for paused in (False, True):
-            group = [match for match in matches if (self._paused.of(match[0].rule.name) is not None) == paused]
-            if group:
-                for rule in await self._queue.add(group, PAUSED if paused else None):
-                    metrics.MATCHED.labels(rule).inc()
-        if matches:
-            self._queued()
-        return {trigger_id(decision.rule.name, event) for decision, event, _ in matches}
 
     async def _create_many(self, matches: Sequence[Match]) -> set[str]:
         """The triggers that have their run now and had none before."""
@@ -166,8 +123,8 @@ class TriggerHandler:
 
     async def _fire(self, decision: Decision, event: Event, ref: RecordRef) -> None:
         rule = decision.rule.name
-        if self._waits(decision):
-            await self._enqueue([(decision, event, ref)])
+        if self._intake.wants(decision):
+            await self._intake.add([(decision, event, ref)])
             return
         row, new = await self._ledger.open(decision, event, ref)
         if new:
@@ -214,7 +171,7 @@ class TriggerHandler:
     async def _dead(self, rule: Rule, row: TriggerRow, reason: str, cause: str) -> PermanentError:
         if await self._ledger.dead(row.id, reason):
             metrics.DEAD.labels(row.rule).inc()
-            await self._paused.count_dead(rule)
+            await self._intake.count_dead(rule)
         return PermanentError(reason, subjects=(row.rule,), cause=cause)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -42,6 +42,7 @@ class RuleView(BaseModel):
     parameters: dict[str, Any]
     tags: list[str]
     key: str | None
+    when: dict[str, Any] | Literal["each"]
     limits: dict[str, Any] | None
     on_failure: dict[str, Any]
     version: str
@@ -56,12 +57,13 @@ class RuleView(BaseModel):
         return cls(
             name=spec.name,
             description=spec.description,
-            on=list(spec.on),
+            on=sorted(rule.types),
             where=spec.where,
             deployment=spec.run.deployment,
             parameters=spec.run.parameters,
             tags=list(spec.run.tags),
             key=spec.key,
+            when=spec.when.model_dump(mode="json", exclude_none=True) or "each",
             limits=spec.limits.model_dump(mode="json") if spec.limits else None,
             on_failure=spec.on_failure.model_dump(mode="json"),
             version=rule.version,
@@ -94,6 +96,7 @@ class TriggerView(BaseModel):
     run_state: str | None
     run_url: str | None
     key: str
+    window: dict[str, str] | None
     due_at: datetime | None
     attempt: int
     earlier_runs: list[dict[str, Any]]

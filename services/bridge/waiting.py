@@ -18,11 +18,10 @@ from datalab.bus.publisher import RecordRef
 from datalab.store.engine import Sessions
 from datalab.store.tables.bridge import TriggerEventRow, TriggerRow
 from schemas.envelope import Event
-from services.bridge.decisions import Decision
+from services.bridge.intake import Match
 from services.bridge.ledger import start_over, trigger_values
 
 Group = tuple[str, str]  # rule, key
-Match = tuple[Decision, Event, RecordRef]
 _DUE = or_(TriggerRow.due_at.is_(None), TriggerRow.due_at <= func.clock_timestamp())
 _LOCKED = text(
     "SELECT number FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS given(name, number) "
@@ -131,7 +130,7 @@ async def events_of(session: AsyncSession, trigger_id: str) -> list[Kept]:
     query = (
         select(TriggerEventRow)
         .where(TriggerEventRow.trigger_id == trigger_id)
-        .order_by(TriggerEventRow.occurred_at, TriggerEventRow.topic, TriggerEventRow.partition, TriggerEventRow.offset)
+        .order_by(TriggerEventRow.occurred_at, TriggerEventRow.event_id)
     )
     return [
         Kept(Event.model_validate(row.event), RecordRef(row.topic, row.partition, row.offset))

@@ -69,6 +69,8 @@ class TriggerRow(Base):
     key: Mapped[str] = mapped_column(server_default=text("''"))
     # The version of the rule that parameters, tags and options were rendered with; empty: not rendered yet.
     rule_version: Mapped[str] = mapped_column(server_default=text("''"))
+    # Of a window: its start and end. Its events are in bridge_trigger_events.
+    window: Mapped[dict[str, Any] | None]
     # A waiting row has no turn before this time.
     due_at: Mapped[datetime | None]
     # The number of the run, counted from 1; and how many of them were retries of their own accord.
@@ -96,6 +98,20 @@ class TriggerEventRow(Base):
     offset: Mapped[int] = mapped_column(BigInteger)
     occurred_at: Mapped[datetime]
     created_at: Mapped[datetime] = now_column()
+
+
+class WindowRow(Base):
+    """What a rule with windows remembers of one key. `due_at` is when time alone changes something."""
+
+    __tablename__ = "bridge_windows"
+    __table_args__ = (Index(None, "due_at"),)
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    state: Mapped[dict[str, Any]]
+    due_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = now_column()
 
 
 class RulePauseRow(Base):

@@ -15,6 +15,7 @@ from datalab.runtime.clock import SystemClock
 from datalab.store.engine import create_engine, create_sessions
 from services.bridge.decisions import decide, idempotency_key
 from services.bridge.deployments import Deployments
+from services.bridge.intake import Intake
 from services.bridge.ledger import Ledger
 from services.bridge.pauses import Pauses
 from services.bridge.prefect_http import PrefectHttp
@@ -23,6 +24,7 @@ from services.bridge.rules import Rule, RuleSpec
 from services.bridge.rules_in_force import RulesInForce
 from services.bridge.trigger import TriggerHandler
 from services.bridge.waiting import WaitingTriggers
+from services.bridge.windows.store import Windows
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
 from tests.support.polling import eventually
 
@@ -200,11 +202,12 @@ async def test_the_runs_of_many_events_are_created_in_few_requests_each_once(
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         http = PrefectHttp(client, prefect_api_url)
         runs = RunCreator(http, Deployments(http, clock))
-        queue, pauses = WaitingTriggers(sessions), Pauses(sessions, publisher)
-        first = TriggerHandler(rules, ledger, queue, pauses, runs, clock, patience_s=1)
+        pauses = Pauses(sessions, publisher)
+        intake = Intake(WaitingTriggers(sessions), Windows(sessions), pauses, lambda: None)
+        first = TriggerHandler(rules, ledger, intake, runs, clock, patience_s=1)
         # Killed right after, so nothing was committed and the successor is given all of them again.
         assert await first.prepare([*batch[:20], *batch[:5]]) == {ref for _, ref in batch[:20]}
-        successor = TriggerHandler(rules, ledger, queue, pauses, runs, clock, patience_s=1)
+        successor = TriggerHandler(rules, ledger, intake, runs, clock, patience_s=1)
         assert await successor.prepare(batch) == {ref for _, ref in batch[20:]}
         waiting, _ = await ledger.page(size=1, token=None, event_id=None, rule=None, status="pending")
         assert not [row for row in waiting if row.event_id in {event.id for event in events}]

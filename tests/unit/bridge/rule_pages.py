@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ import yaml
 
 from datalab.runtime.settings import PROJECT_ROOT
 from schemas.envelope import Event
-from services.bridge.decisions import decide
 from services.bridge.durations import written
 from services.bridge.limits import follow_up, free_places
 from services.bridge.parameter_schema import ParameterSchema
 from services.bridge.rule_files import load_rule_file
 from services.bridge.rules import Rule
+from services.bridge.simulation import Simulation
 
 _BLOCKS = re.compile(r"^```yaml (rule|example)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DAY = datetime(2026, 11, 28, tzinfo=UTC)
@@ -39,6 +39,7 @@ class Outcome:
     runs: list[dict[str, Any]] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
     fails: dict[str, str] = field(default_factory=dict)
+    suppressed: dict[str, str] = field(default_factory=dict)
 
 
 def examples(page: str) -> list[Example]:
@@ -67,19 +68,26 @@ def event(given: dict[str, Any]) -> Event:
 
 
 def applied(rule: Rule, given: dict[str, Any]) -> Outcome:
-    """What the rule makes of the example's events, each taken once."""
+    """What the rule makes of the example's events, each taken once, and of the days after them."""
     outcome, active = Outcome(), Counter[str]()
     schema = ParameterSchema(given.get("schema"), {}, enforced=True)
+    simulation = Simulation(rule)
+    occurrences = []
     for one in {e.id: e for e in map(event, given["events"])}.values():
-        decision = decide(rule, one)
+        occurrences += simulation.take(one)
+    occurrences += simulation.pass_time(_DAY + timedelta(days=10))
+    for events, decision in occurrences:
+        ids = [one.id for one in events]
         fault = decision.reason if decision.outcome == "failed" else schema.fault(decision.parameters)
-        if fault and decision.concerns:
-            outcome.fails[one.id] = fault
+        if decision.outcome == "suppressed":
+            outcome.suppressed[ids[-1]] = decision.reason
+        elif fault and decision.concerns:
+            outcome.fails[ids[-1]] = fault
         elif decision.outcome == "matched" and not free_places(rule.spec.limits, active[decision.key], 1):
-            outcome.waits.append(one.id)
+            outcome.waits += ids
         elif decision.outcome == "matched":
             active[decision.key] += 1
-            outcome.runs.append({"of": [one.id], **_run(rule, decision)})
+            outcome.runs.append({"of": ids, **_run(rule, decision)})
     return outcome
 
 

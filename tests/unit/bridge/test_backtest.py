@@ -62,3 +62,25 @@ def test_an_event_that_only_the_rule_in_force_listens_to_is_gone() -> None:
     result = over(rule("true", on="lab.quality.failed.v1"), rule("event.data.size == 9"))
     assert [(f.event.id, f.change) for f in result.findings] == [("large", "gone")]
     assert "is not among" in result.findings[0].tested.reason
+
+
+def test_windows_are_told_with_their_events_and_compared_as_a_whole() -> None:
+    pairs = rule("event.data.size != 'x'", {"sizes": "{{ events | map(attribute='data.size') | list }}"})
+    in_pairs, in_threes = (
+        Rule.of(
+            RuleSpec.model_validate(pairs.spec.model_dump(mode="json") | {"when": {"batch": words}}), "rules.yaml:1"
+        )
+        for words in ({"count": 2}, {"count": 3})
+    )
+    result = over(in_pairs, None)
+    result.finish(datetime(2026, 1, 2, tzinfo=UTC))
+    (finding,) = result.findings
+    assert (finding.change, finding.event_ids) == ("new", ("large", "middle"))
+    assert finding.tested.parameters == {"sizes": [9, 5]}
+    changed = over(in_pairs, in_threes)
+    changed.finish(datetime(2026, 1, 2, tzinfo=UTC))
+    assert [(found.change, found.event_ids) for found in changed.findings] == [
+        ("new", ("large", "middle")),
+        ("gone", ("large", "middle", "small")),
+    ]
+    assert changed.to_json()["findings"][1]["tested"]["reason"] == "no run for these events together"

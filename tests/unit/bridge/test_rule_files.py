@@ -85,3 +85,14 @@ def test_a_missing_directory_is_a_fault_and_an_empty_one_is_not(tmp_path: Path) 
     with pytest.raises(RuleFileError, match="there is no such directory; create it"):
         load_rules(tmp_path / "none")
     assert load_rules(tmp_path).topics == []
+
+
+def test_the_faults_of_all_rules_of_a_file_are_told_by_line(tmp_path: Path) -> None:
+    text = GOOD.replace("where:", "when: {batch: {cuont: 2, within: 5}}\nkey: evnt.x\nwhere:")
+    text += "---\n" + GOOD.replace("name: good", "name: other").replace("where:", "when: batch\nwhere:")
+    assert [line.partition("r.yaml:")[2] for line in faults(tmp_path, text).splitlines()] == [
+        "3: when.batch.within: 5 is no span of time; write it as 500ms, 30s, 5m, 2h or 1d",
+        "3: when.batch.cuont: there is no such field; remove it or correct its name",
+        "4: key: unknown variable evnt; the event is `event`, as in event.data",
+        "13: when: batch needs its own keys below it; docs/rules.md shows them",
+    ]

@@ -28,10 +28,11 @@ def test_a_rule_of_the_page_does_what_stands_beside_it(example: Example, tmp_pat
     expected = example.outcome["runs"]
     assert [{key: run[key] for key in told} for run, told in zip(outcome.runs, expected, strict=True)] == expected
     assert outcome.waits == example.outcome.get("waits", [])
-    reasons: dict[str, str] = example.outcome.get("fails", {})
-    assert outcome.fails.keys() == reasons.keys()
-    for id_, part in reasons.items():
-        assert part in outcome.fails[id_]
+    for found, told in ((outcome.fails, "fails"), (outcome.suppressed, "suppressed")):
+        reasons: dict[str, str] = example.outcome.get(told, {})
+        assert found.keys() == reasons.keys()
+        for id_, part in reasons.items():
+            assert part in found[id_]
 
 
 @pytest.mark.parametrize("example", [e for e in _RAN if e.outcome and "ends" in e.outcome], ids=_named)
@@ -65,7 +66,12 @@ def _keys(model: type[BaseModel], path: str = "") -> list[str]:
     found = []
     for name, about in model.model_fields.items():
         found.append(path + name)
-        for inner in (about.annotation, *get_args(about.annotation)):
+        for inner in _inner(about.annotation):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 found += _keys(inner, f"{path}{name}.")
     return found
+
+
+def _inner(annotation: object) -> list[object]:
+    """The annotation with all that stands in its brackets."""
+    return [annotation, *(inner for argument in get_args(annotation) for inner in _inner(argument))]

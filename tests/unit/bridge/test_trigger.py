@@ -17,10 +17,11 @@ from schemas.envelope import Event
 from services.bridge.app import is_transient
 from services.bridge.decisions import Decision, idempotency_key, trigger_id
 from services.bridge.deployments import DeploymentMissingError, Deployments
+from services.bridge.intake import PAUSED, Intake
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, RunCreator, Wanted
 from services.bridge.rules import Rule, RuleBook, RuleSpec
-from services.bridge.trigger import PAUSED, TriggerHandler
+from services.bridge.trigger import TriggerHandler
 
 REF = RecordRef("lab.files", 0, 7)
 EVENT = Event(id="e1", source="/test", type="lab.file.arrived.v1", time=datetime(2026, 1, 1, tzinfo=UTC), data={"n": 1})
@@ -42,7 +43,7 @@ class Ledger:
         self.rows: dict[str, TriggerRow] = {}
 
     async def open(self, decision: Decision, event: Event, ref: RecordRef) -> tuple[TriggerRow, bool]:
-        id_, deployment = trigger_id(decision.rule.name, event), decision.rule.spec.run.deployment
+        id_, deployment = trigger_id(decision.rule.name, event.id), decision.rule.spec.run.deployment
         new = id_ not in self.rows
         if new:
             key = idempotency_key(decision.rule.name, deployment, event)
@@ -112,6 +113,11 @@ class Queue:
         return [decision.rule.name for decision, _, _ in matches]
 
 
+class IntoWindows:
+    async def take(self, matches: Sequence[tuple[Decision, Event, RecordRef]]) -> None:
+        raise AssertionError(f"no rule here has windows: {matches}")
+
+
 class Paused:
     def __init__(self, *rules: str) -> None:
         self.rules, self.counted = rules, list[str]()
@@ -134,8 +140,7 @@ def handler(
     return TriggerHandler(
         InForce(RuleBook(rules)),
         ledger,
-        queue or Queue(),
-        paused or Paused(),
+        Intake(queue or Queue(), IntoWindows(), paused or Paused(), lambda: None),
         runs,
         clock or Clock(),
         patience_s=60,
@@ -291,7 +296,7 @@ async def test_what_could_not_be_created_ahead_is_left_to_its_turn() -> None:
     away = handler(rule("c"), runs=Runs({"f/d": PrefectAwayError("away")}), ledger=ledger)
     with pytest.raises(PrefectAwayError):
         await away.prepare(batch)
-    assert ledger.rows[trigger_id("c", batch[0][0])].status == "pending"
+    assert ledger.rows[trigger_id("c", batch[0][0].id)].status == "pending"
 
 
 async def test_an_event_that_no_rule_wants_is_settled_and_one_whose_rule_fails_is_not() -> None:
