@@ -109,7 +109,7 @@ async def test_what_a_window_leaves_out_has_its_reason_and_what_does_not_follow_
         await publisher.publish(followed)
         await eventually(lambda: collected(sessions, dataset), until=lambda count: count == 3)
         await publisher.publish(updated_after(followed, dataset))
-        await publisher.publish(alone.model_copy(update={"time": datetime.now(UTC)}))
+        await publisher.publish(alone.model_copy(update={"time": followed.time + timedelta(seconds=2)}))
         rows = await eventually(lambda: rows_of(sessions, dataset), until=lambda rows: settled(rows) == 4, within_s=40)
     told = {row.event_id: (row.status, row.reason) for row in rows[2:]}
     assert told[alone.id] == ("created", None)
