@@ -18,7 +18,7 @@ from tests.support.polling import eventually
 _KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "template": ({"parameters": {"name": "{{ event.data.nosuch }}"}}, "nosuch"),
     "deployment": ({"deployment": "nobody/knows"}, "'nobody/knows' is not registered"),
-    "type": ({"parameters": {"name": "{{ event.data.size_bytes }}"}}, "is not of type 'string'"),
+    "type": ({"parameters": {"name": "{{ event.data.size_bytes }}"}}, 'is not of type "string"'),
 }
 _UNDECODABLE = "neither ce_ headers nor a JSON object"
 _PATIENCE_S = 120.0
