@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts faults-bridge faults-lake faults-notify bench-validation clean bench-lake
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts bench-states faults-bridge faults-lake faults-notify bench-validation clean bench-lake
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench-starts: setup ## Seconds from event to running flow and from file to Gold,
 
 bench-bridge: setup ## Runs from events, beside single calls and Prefect's automations; events that no rule wants
 	@$(BIN)/python -m bench.bridge
+
+bench-states: setup ## Milliseconds from a run's state to the websocket, to Kafka and to lab.runs
+	@$(BIN)/python -m bench.states
 
 bench-files: setup ## Seconds from file to event, and for 10,000 files
 	@$(BIN)/python -m bench.files

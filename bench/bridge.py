@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bench.bridge_lab import TOPIC, Parts, event, parts, publish, rule, running_bridge, until_read, until_told
-from bench.bridge_peers import automation, single_calls
+from bench.bridge_lab import TOPIC, Parts, event, events, parts, publish, rule, running_bridge, until_read, until_told
+from bench.bridge_peers import Deployment, automation, single_calls
 from bench.harness import repeat, report
 from datalab.bus.inspection import inspect_bus
 from datalab.bus.publisher import Publisher
@@ -33,8 +33,8 @@ def main() -> None:
     """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--events", type=int, default=2000, help="that start a run")
-    parser.add_argument("--peer-events", type=int, default=300, help="for each of the peers")
+    parser.add_argument("--events", type=int, default=2000, help="that start a run, and single calls beside them")
+    parser.add_argument("--peer-events", type=int, default=300, help="for Prefect's automation")
     parser.add_argument("--unmatched", type=int, default=60_000)
     parser.add_argument("--seconds", type=int, default=20, help="of 10 events/s")
     given = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> None:
 async def once(given: argparse.Namespace) -> Mapping[str, float]:
     """One lab from nothing to nothing."""
     async with parts() as lab:
-        single = await single_calls(lab.api, given.peer_events)
+        single = await single_calls(lab.api, given.events)
         by_automation = await automation(lab.api, given.peer_events)
         runs_per_s = await _backlog(lab, given.events)
         p50, p95 = await _latency(lab, given.seconds * _PER_SECOND)
@@ -64,11 +64,13 @@ async def once(given: argparse.Namespace) -> Mapping[str, float]:
 async def _backlog(lab: Parts, count: int) -> float:
     """Runs per second for events that wait when the bridge starts."""
     deployment = await lab.api.deploy()
-    await publish(lab, [event(deployment.name) for _ in range(count)])
-    async with running_bridge(lab, [rule("bench", deployment.name, f"event.data.of == '{deployment.name}'")]):
+    await publish(lab, events(deployment.name, count))
+    async with running_bridge(lab, [_rule(deployment)]):
         started = time.monotonic()
         await lab.api.until_there_are(deployment, count)
-        return count / (time.monotonic() - started)
+        seconds = time.monotonic() - started
+    await lab.api.forget(deployment)
+    return count / seconds
 
 
 async def _latency(lab: Parts, count: int) -> tuple[float, float]:
@@ -76,14 +78,13 @@ async def _latency(lab: Parts, count: int) -> tuple[float, float]:
     deployment = await lab.api.deploy()
     sent: dict[str, float] = {}
     async with (
-        running_bridge(lab, [rule("bench", deployment.name, f"event.data.of == '{deployment.name}'")]) as group,
+        running_bridge(lab, [_rule(deployment)]) as group,
         Publisher(lab.kafka, "bench") as publisher,
     ):
         await until_read(lab, group)
         await until_told(lab)
-        for _ in range(count):
+        for sample in events(deployment.name, count):
             due = time.monotonic() + 1 / _PER_SECOND
-            sample = event(deployment.name)
             sent[sample.id] = time.time()
             await publisher.publish(sample)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -103,6 +104,10 @@ async def _unmatched(lab: Parts, count: int) -> float:
         started = time.monotonic()
         await until_read(lab, group)
         return total / (time.monotonic() - started)
+
+
+def _rule(deployment: Deployment) -> dict[str, Any]:
+    return rule("bench", deployment.name, f"event.data.name == '{deployment.name}'")
 
 
 def _created(run: Mapping[str, Any]) -> float:

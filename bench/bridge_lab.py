@@ -29,6 +29,7 @@ from tests.support.lab_parts import lab_parts
 
 TOPIC = "lab.metrics"
 _PATIENCE_S = 300.0
+_SUBJECTS = 12
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,9 @@ def rule(name: str, deployment: str, where: str) -> dict[str, Any]:
 def event(of: str) -> Event:
     """A measurement of that name."""
     return new_event(MetricSampled(of=of, name="rows", value=1, unit="1"), source="/bench")
+
+
+def events(name: str, count: int) -> list[Event]:
+    """Measurements of that name, of as many subjects as a lab may have datasets: these are the keys of the topic."""
+    data = [MetricSampled(of=f"dataset-{n % _SUBJECTS}", name=name, value=1, unit="1") for n in range(count)]
+    return [new_event(one, source="/bench") for one in data]

@@ -98,6 +98,9 @@ def _prefect(layout: LabLayout, ports: Mapping[str, int]) -> dict[str, str]:
         # A server that is being restarted answers nothing, or 500 while its database comes back: try for a while.
         "PREFECT_CLIENT_MAX_RETRIES": "10",
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+        # Prefect's 15 s are soon over where two workers share a machine, and to mark a run late costs the server as
+        # much as to create one: after a burst of events it would do little else.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "60",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
         # Parts of one machine are back within seconds; a minute's wait is for what lies beyond a network.

@@ -28,6 +28,7 @@ from services.bridge.dead_letters_api import dead_letters_router
 from services.bridge.deployments import DeploymentMissingError, Deployments
 from services.bridge.dispatcher import Dispatcher
 from services.bridge.failures import Failures
+from services.bridge.healing import Healing
 from services.bridge.intake import Intake
 from services.bridge.ledger import Ledger
 from services.bridge.pauses import Pauses
@@ -57,10 +58,13 @@ class Bridge:
     consuming: Consuming
     relay: Relay
     dispatcher: Dispatcher
+    healing: Healing
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Consume, serve the queue and relay until `stop` is set, without the HTTP face."""
-        await run_all(stop, self.relay.run(stop), self.dispatcher.run(stop), self.consuming.run(stop))
+        """Consume, serve the queue and relay until `stop` is set, without the HTTP face. Raises StuckError where that
+        leads nowhere."""
+        parts = (self.relay, self.dispatcher, self.consuming, self.healing)
+        await run_all(stop, *(part.run(stop) for part in parts))
 
 
 class _Queue(NamedTuple):
@@ -84,8 +88,7 @@ async def build(
         stack.push_async_callback(engine.dispose)
         if publisher is None:
             publisher = await stack.enter_async_context(Publisher(settings.kafka_bootstrap_servers, "bridge"))
-        # The address is ours to know: proxies of the environment have no part in it.
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
+        client = await stack.enter_async_context(_prefect_client(settings))
         http = PrefectHttp(client, settings.prefect_api_url)
         sessions = create_sessions(engine)
         deployments, ledger = Deployments(http, clock), Ledger(sessions)
@@ -102,17 +105,21 @@ async def build(
             clock,
             poll_s=settings.bridge_relay_poll_s,
             look_s=settings.bridge_relay_look_s,
+            stall_s=settings.bridge_stall_s,
         )
         subscribe = _subscribe(settings, handler, publisher)
         consuming = Consuming(rules, subscribe, poll_s=settings.bridge_rules_poll_s)
 
-        health = Health()
-        health.check("database", lambda: check_database(engine))
-        health.check("prefect", http.check)
+        health, progress, needs = Health(), Health(), Health(deadline_s=5.0)
+        for kind in (health, needs):
+            kind.check("database", lambda: check_database(engine))
+            kind.check("prefect", http.check)
+        needs.check("kafka", publisher.check)
         health.check("deployments", _deployments_known(rules, deployments))
-        health.check("relay", relay.check)
-        health.check("queue", queue.dispatcher.check)
-        health.check("kafka", consuming.check)
+        for kind in (health, progress):
+            kind.check("relay", relay.check)
+            kind.check("queue", queue.dispatcher.check)
+            kind.check("kafka", consuming.check)
         app = create_app(
             "bridge", health, needs=POSTGRES, description="Events start flow runs, exactly one each; runs report back."
         )
@@ -120,7 +127,8 @@ async def build(
         letters = dead_letters_router(settings.kafka_bootstrap_servers, publisher, sessions)
         app.include_router(letters)
         app.include_router(traces_router(settings.kafka_bootstrap_servers, sessions))
-        yield Bridge(app, consuming, relay, queue.dispatcher)
+        healing = Healing(progress, needs, clock, after_s=settings.bridge_heal_s)
+        yield Bridge(app, consuming, relay, queue.dispatcher, healing)
 
 
 async def run(stop: asyncio.Event) -> None:
@@ -155,6 +163,11 @@ def _queue(
     return _Queue(waiting, windows, pauses, dispatcher)
 
 
+def _prefect_client(settings: BridgeSettings) -> httpx.AsyncClient:
+    # The address is ours to know: proxies of the environment have no part in it.
+    return httpx.AsyncClient(timeout=settings.bridge_prefect_timeout_s, trust_env=False)
+
+
 def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Publisher) -> Subscribe:
     async def subscribe(book: RuleBook) -> Consumer:
         # Nobody may have registered them yet; a group that joins without a topic would notice it minutes late.
@@ -168,6 +181,7 @@ def _subscribe(settings: BridgeSettings, handler: TriggerHandler, publisher: Pub
             dead_letters=KafkaDeadLetters(publisher),
             session_s=settings.bridge_session_s,
             retry=RetryPolicy(longest_s=5.0, is_transient=is_transient),
+            stall_s=settings.bridge_stall_s,
         )
 
     return subscribe

@@ -23,13 +23,14 @@ from services.bridge.relay_outbox import Outbox
 from services.bridge.relay_tail import PrefectTail
 
 log = get_logger(__name__)
-_STALL_S = 30.0
 # What is heard within this time is asked about together.
 _PACE_S = 0.05
+_MEANWHILE_S = 0.5
 
 
 class Relay:
-    """`poll_s` is how often REST is asked while Prefect's events do not come by Kafka, `look_s` while they do."""
+    """`poll_s` is how often REST is asked while Prefect's events do not come by Kafka, `look_s` while they do. Not
+    ready once nothing was done for `stall_s`."""
 
     def __init__(
         self,
@@ -41,21 +42,25 @@ class Relay:
         *,
         poll_s: float = 1.0,
         look_s: float = 15.0,
+        stall_s: float = 30.0,
     ) -> None:
         self._outbox, self._lead, self._tail, self._clock = outbox, lead, tail, clock
-        self._poll_s, self._look_s = poll_s, look_s
+        self._poll_s, self._look_s, self._stall_s = poll_s, look_s, stall_s
         self._findings = Findings(history, outbox)
         self._hearing = Hearing(tail, history, self._findings, clock)
         self._looking = Look(history, outbox, self._findings, clock)
         self._retry = RetryPolicy(first_s=0.5, longest_s=10.0)
-        self._looked, self._leading = -1e9, False
-        self._progressed = clock.monotonic()
+        self._looked, self._told, self._leading = -1e9, -1e9, False
+        self._progressed, self._steps = clock.monotonic(), 0
         self._trouble = "has not finished a round yet"
 
     async def check(self) -> str | None:
         """Readiness: None, or why states do not get through."""
+        if self._outbox.steps != self._steps:
+            # A round may be long, when there is much to catch up with.
+            self._steps, self._progressed = self._outbox.steps, self._clock.monotonic()
         silent = self._clock.monotonic() - self._progressed
-        return f"no round for {silent:.0f} s: {self._trouble}" if silent > _STALL_S else None
+        return f"no progress for {silent:.0f} s: {self._trouble}" if silent > self._stall_s else None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop` is set. An outage of Prefect, Kafka or Postgres is waited for."""
@@ -82,10 +87,9 @@ class Relay:
             self._leading = True
             # First what a crash or an outage left behind, so that the order within a run holds.
             await self._outbox.publish_pending()
-            await self._hearing.hear()
-            await self._outbox.publish_pending()
+            await self._tell_heard()
             if self._clock.monotonic() - self._looked >= (self._look_s if self._tail.alive else self._poll_s):
-                await self._looking.look(self._hearing.heard, self._tail.missed)
+                await self._looking.look(self._hearing.heard, self._tail.missed, self._meanwhile)
                 self._looked = self._clock.monotonic()
                 await self._outbox.publish_pending()
         else:
@@ -95,6 +99,16 @@ class Relay:
             self._hearing.forget()
             self._looked = -1e9
         self._progressed = self._clock.monotonic()
+
+    async def _tell_heard(self) -> None:
+        await self._hearing.hear()
+        await self._outbox.publish_pending()
+        self._told = self._clock.monotonic()
+
+    async def _meanwhile(self) -> None:
+        """A long look holds up neither what it found itself nor what is heard."""
+        if self._clock.monotonic() - self._told >= _MEANWHILE_S:
+            await self._tell_heard()
 
     async def _rest(self, stop: asyncio.Event, attempt: int) -> None:
         """Until there is something to do, or `stop` is set."""

@@ -55,7 +55,7 @@ class Findings:
         """Store every state of the run from its own list; returns the events that were new."""
         states = await self._history.states(run.id)
         if not states:
-            await self.vanished(run.id)
+            await self.vanished([run.id])
             return []
         return await self.store([(run, states)])
 
@@ -71,11 +71,13 @@ class Findings:
         """The run's present state is known and told; only its trigger has not heard."""
         await self._outbox.add([RunNews(run_id, state_type, state_type in FINAL, [])])
 
-    async def vanished(self, run_id: str) -> None:
-        """The run is no longer in Prefect."""
-        metrics.RUNS_VANISHED.inc()
-        log.warning("run.vanished", run_id=run_id)
-        await self._outbox.add([RunNews(run_id, DELETED, True, [])])
+    async def vanished(self, run_ids: Iterable[str]) -> None:
+        """These runs are no longer in Prefect."""
+        gone = [RunNews(run_id, DELETED, True, []) for run_id in run_ids]
+        if gone:
+            metrics.RUNS_VANISHED.inc(len(gone))
+            log.warning("runs.vanished", count=len(gone), first=gone[0].run_id)
+            await self._outbox.add(gone)
 
     async def _news(self, run: FlowRun, states: Sequence[State]) -> RunNews:
         flow, deployment = await self._history.flow_name(run), await self._history.deployment_name(run)

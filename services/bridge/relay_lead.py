@@ -44,4 +44,5 @@ class Leadership:
             # Ends the session, and with it the lock: in the pool the connection would keep it.
             with contextlib.suppress(Exception):
                 await connection.invalidate()
-            await connection.close()
+            with contextlib.suppress(Exception):
+                await connection.close()

@@ -7,7 +7,7 @@ some are lost when Prefect is killed). What happened is then read from the run's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from datalab.runtime.clock import Clock
@@ -37,10 +37,18 @@ class Look:
     def __init__(self, history: PrefectHistory, outbox: Outbox, findings: Findings, clock: Clock) -> None:
         self._history, self._outbox, self._findings, self._clock = history, outbox, findings, clock
         self._active: set[str] = set()
+        self._meanwhile: Callable[[], Awaitable[None]] = _nothing
         self._deep_at = self._all_at = -1e9
 
-    async def look(self, heard: Callable[[str], bool], missed: Callable[[datetime], None]) -> None:
-        """Store all that is new. `heard` says of a state whether it came by the fast path."""
+    async def look(
+        self,
+        heard: Callable[[str], bool],
+        missed: Callable[[datetime], None],
+        meanwhile: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Store all that is new. `heard` says of a state whether it came by the fast path. A look may take minutes,
+        when there is much to catch up with: `meanwhile` is called again and again."""
+        self._meanwhile = meanwhile
         new = [*await self._follow_runs(), *await self._follow_events()]
         lately = self._clock.now() - _ON_ITS_WAY
         for event in new:
@@ -56,17 +64,16 @@ class Look:
         others = (self._active | unfinished.keys()) - active.keys()
         found = await self._history.runs(others)
         runs = {**active, **{run.id: run for run in found}}
-        read, new = await self._take(runs)
+        changed = await self._news_among(runs)
         for id_, state in unfinished.items():
             # The trigger may have been noted after its run's states were read.
-            if id_ in runs and id_ not in read and (now := runs[id_].state_type) and now != state:
+            if id_ in runs and id_ not in changed and (now := runs[id_].state_type) and now != state:
                 await self._findings.note(id_, now)
-        for run_id in others - {run.id for run in found}:
-            await self._findings.vanished(run_id)
+        await self._findings.vanished(others - {run.id for run in found})
         self._active = set(active)
         if complete:
             self._all_at = self._clock.monotonic()
-        return new
+        return await self._read(runs[run_id] for run_id in changed)
 
     async def _follow_events(self) -> list[Event]:
         deep = self._clock.monotonic() - self._deep_at >= _DEEP_EVERY_S
@@ -82,8 +89,8 @@ class Look:
             self._deep_at = self._clock.monotonic()
         return new
 
-    async def _take(self, runs: Mapping[str, FlowRun]) -> tuple[set[str], list[Event]]:
-        """Look at those of these runs whose present state is news; returns their ids, and the events that were new."""
+    async def _news_among(self, runs: Mapping[str, FlowRun]) -> list[str]:
+        """Those of these runs whose present state is news."""
         now = self._clock.now()
         changes = [Change(run.id, run.state_id, run.state_type or "", "", now) for run in runs.values() if run.state_id]
         # A state without an event type is never stored; a new one may hide an earlier state that has one.
@@ -92,27 +99,33 @@ class Look:
             for change in changes
             if model_of(change.state_type, "") is None and not self._findings.settled(change.state_id)
         ]
-        changed = [*await self._changed(changes), *silent]
-        new = [event for run_id in changed for event in await self._findings.read(runs[run_id])]
-        return set(changed), new
+        changed = _runs_of(changes, await self._findings.unknown(changes))
+        return list(dict.fromkeys([*changed, *silent]))
 
     async def _take_changes(self, changes: Sequence[Change]) -> list[Event]:
-        changed = await self._changed(changes)
+        unknown = await self._findings.unknown(changes)
+        changed = _runs_of(changes, unknown)
         runs = {run.id: run for run in await self._history.runs(changed)}
-        # Prefect emits before it commits: a run that is not there may yet come, and the next looks go over it again.
-        old = {change.run_id for change in changes if self._clock.now() - change.at > _UNCOMMITTED}
-        new: list[Event] = []
-        for run_id in changed:
-            if run_id in runs:
-                new += await self._findings.read(runs[run_id])
-            elif run_id in old:
-                await self._findings.vanished(run_id)
+        new = await self._read(runs[run_id] for run_id in changed if run_id in runs)
+        # Prefect emits before it commits: what is not there may yet come, and the next looks go over it again.
+        old = {c.run_id for c in changes if c.state_id in unknown and self._clock.now() - c.at > _UNCOMMITTED}
+        await self._findings.vanished(run_id for run_id in changed if run_id not in runs and run_id in old)
         # Also states of deleted runs: there is nothing more to learn about them.
-        self._findings.settle(c.state_id for c in changes if c.run_id in runs or c.run_id in old)
+        self._findings.settle(c.state_id for c in changes if c.state_id not in unknown or c.run_id in old)
         return new
 
-    async def _changed(self, changes: Iterable[Change]) -> list[str]:
-        """The runs with a state that is not stored yet, in the order given."""
-        changes = list(changes)
-        unknown = await self._findings.unknown(changes)
-        return list(dict.fromkeys(change.run_id for change in changes if change.state_id in unknown))
+    async def _read(self, runs: Iterable[FlowRun]) -> list[Event]:
+        new: list[Event] = []
+        for run in runs:
+            new += await self._findings.read(run)
+            await self._meanwhile()
+        return new
+
+
+def _runs_of(changes: Sequence[Change], state_ids: Container[str]) -> list[str]:
+    """The runs of those of these changes, in the order given."""
+    return list(dict.fromkeys(change.run_id for change in changes if change.state_id in state_ids))
+
+
+async def _nothing() -> None:
+    """What is done meanwhile, before the first look."""

@@ -43,6 +43,7 @@ class Outbox:
         self._publisher = publisher
         self._sessions: Sessions = create_sessions(engine)
         self._pending = True
+        self.steps = 0  # grows with everything that is stored or published
 
     def suspect(self) -> None:
         """Another instance may have left something behind: the next publishing looks."""
@@ -57,6 +58,7 @@ class Outbox:
     async def move_cursor(self, position: datetime) -> None:
         """Note that everything up to here is stored. The cursor never goes back by itself."""
         statement = insert(CursorRow).values(name=_CURSOR, position=position)
+        self.steps += 1
         later = func.greatest(CursorRow.position, statement.excluded.position)
         async with self._sessions.begin() as session:
             await session.execute(
@@ -98,6 +100,7 @@ class Outbox:
                 .values(run_state=given.c.state, run_finished=given.c.finished, updated_at=func.now())
             )
         self._pending |= bool(new)
+        self.steps += 1
         return new
 
     async def publish_pending(self) -> None:
@@ -136,6 +139,7 @@ class Outbox:
                 log.error("state.refused", run_id=row.run_id, event_id=row.event_id, reason=str(outcome)[:300])
                 refused[row.event_id] = f"{type(outcome).__name__}: {outcome}"[:2000]
         await self._mark(out, refused)
+        self.steps += len(out)
         return failed
 
     async def _mark(self, out: Sequence[str], refused: Mapping[str, str]) -> None:

@@ -23,6 +23,12 @@ class BridgeSettings(LabSettings):
     bridge_relay_look_s: float = Field(default=15.0, gt=0)
     # How often to look at what waits for its turn; what this instance itself adds has it at once.
     bridge_queue_poll_s: float = Field(default=0.5, gt=0)
+    # How long Prefect may take to answer one request.
+    bridge_prefect_timeout_s: float = Field(default=15.0, gt=0)
+    # Not ready once an event or a batch has been worked on for so long, retries included.
+    bridge_stall_s: float = Field(default=60.0, gt=0)
+    # The process ends, to be started anew, once it is not ready for so long while all that it needs answers.
+    bridge_heal_s: float = Field(default=180.0, gt=0)
     # How often to look whether the files of rules have changed.
     bridge_rules_poll_s: float = Field(default=2.0, gt=0)
 

@@ -52,8 +52,8 @@ class PrefectLab:
         runs: list[dict[str, Any]] = await self.call("POST", "/flow_runs/filter", query)
         return runs
 
-    async def set_state(self, run_id: str, type_: str, message: str | None = None) -> None:
-        body = {"state": {"type": type_, "message": message}, "force": True}
+    async def set_state(self, run_id: str, type_: str, message: str | None = None, name: str | None = None) -> None:
+        body = {"state": {"type": type_, "message": message, "name": name}, "force": True}
         await self.call("POST", f"/flow_runs/{run_id}/set_state", body)
 
 

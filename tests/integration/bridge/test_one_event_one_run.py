@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +24,7 @@ from services.bridge.trigger import TriggerHandler
 from services.bridge.waiting import WaitingTriggers
 from services.bridge.windows.store import Windows
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
+from tests.support.door import door_to
 from tests.support.polling import eventually
 
 
@@ -108,7 +107,7 @@ async def test_prefect_away_holds_the_offset_and_loses_nothing(
     await prefect.deploy(f"{dataset}/load")
     event = file_arrived(dataset)
     server = urlsplit(prefect_api_url)
-    async with _door(server.hostname or "", server.port or 0) as door:
+    async with door_to(server.hostname or "", server.port or 0) as door:
         await door.close()
         async with bridges.running(file_rule(dataset), prefect_api_url=f"http://127.0.0.1:{door.port}/api") as bridge:
             ref = await publisher.publish(event)
@@ -138,48 +137,6 @@ async def _committed(bootstrap: str, group: str, ref: RecordRef) -> int:
         return max((o.offset for tp, o in offsets.items() if (tp.topic, tp.partition) == ref[:2]), default=-1)
     finally:
         await admin.close()
-
-
-class _Door:
-    """A port that leads to a server while it is open, and refuses connections while it is closed."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target, self.port = (host, port), 0
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._through, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
-
-
-@asynccontextmanager
-async def _door(host: str, port: int) -> AsyncIterator[_Door]:
-    door = _Door(host, port)
-    await door.open()
-    try:
-        yield door
-    finally:
-        await door.close()
 
 
 async def test_the_runs_of_many_events_are_created_in_few_requests_each_once(
