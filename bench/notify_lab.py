@@ -37,6 +37,7 @@ class NotifyLab:
     database: asyncpg.Connection[Any]
     arrivals: Arrivals
     dead_host: str  # nobody listens there
+    parts: dict[str, psutil.Process]  # kafka and postgres
 
     async def subscribe(self, urls: Sequence[str], types: Sequence[Sequence[str]]) -> None:
         """A subscription for each URL, to the types beside it."""
@@ -49,10 +50,14 @@ class NotifyLab:
         """One number by SQL."""
         return int(await self.database.fetchval(statement, *values))
 
-    def cpu_s(self) -> float:
-        """Processor time of the notifier until now."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+    def cpu_s(self) -> dict[str, float]:
+        """Processor time until now: of the notifier, of Kafka, of Postgres with all of its processes."""
+        postgres = [self.parts["postgres"], *self.parts["postgres"].children()]
+        return {
+            "notifier": _cpu_s(self.process),
+            "kafka": _cpu_s(self.parts["kafka"]),
+            "postgres": sum(map(_cpu_s, postgres)),
+        }
 
 
 @asynccontextmanager
@@ -69,6 +74,7 @@ async def notify_lab(environ: Mapping[str, str] | None = None) -> AsyncIterator[
         connection = await asyncpg.connect(database.replace("+asyncpg", ""))
         stack.push_async_callback(connection.close)
         dead = f"127.0.2.200:{free_port()}"
+        parts = {name: psutil.Process(state.parts[name].pid) for name in ("kafka", "postgres")}
         port = str(free_port())
         settings = {
             "DATALAB_HOME": str(home),
@@ -79,7 +85,7 @@ async def notify_lab(environ: Mapping[str, str] | None = None) -> AsyncIterator[
             **{name: value.replace("{receiver}", arrivals.url(299)) for name, value in (environ or {}).items()},
         }
         process = stack.enter_context(_notifier(settings, f"http://127.0.0.1:{port}", home / "notifier.log"))
-        yield NotifyLab(f"http://127.0.0.1:{port}", process, publisher, connection, arrivals, dead)
+        yield NotifyLab(f"http://127.0.0.1:{port}", process, publisher, connection, arrivals, dead, parts)
 
 
 def free_port() -> int:
@@ -87,6 +93,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 @contextmanager

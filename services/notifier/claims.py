@@ -18,6 +18,9 @@ from schemas.envelope import Event
 from services.notifier.bundles import Notice
 from services.notifier.delivery import Delivery
 
+# By target: how many of its deliveries are under way, and how many may be.
+Load = Mapping[str, tuple[int, int]]
+
 # The recursion finds the targets by one look at the index for each, however many deliveries wait.
 CLAIM = text("""
 WITH RECURSIVE targets AS (
@@ -27,7 +30,11 @@ WITH RECURSIVE targets AS (
           WHERE d.status = 'pending' AND d.target_key > t.target_key ORDER BY d.target_key LIMIT 1)
   FROM targets t WHERE t.target_key IS NOT NULL
 ), load AS (
-  SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:counts AS int[])) AS l(target_key, under_way)
+  SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:counts AS int[]), CAST(:shares AS int[]))
+    AS l(target_key, under_way, share)
+), hurried AS MATERIALIZED (
+  -- Nothing hangs on a claim: one that a crash of the database takes back is made again, under the same ids.
+  SELECT set_config('synchronous_commit', 'off', true)
 ), due AS MATERIALIZED (
   SELECT c.id FROM targets t LEFT JOIN load l USING (target_key) CROSS JOIN LATERAL (
     SELECT o.*, row_number() OVER (ORDER BY o.next_attempt_at, o.seq) AS place FROM (
@@ -38,7 +45,7 @@ WITH RECURSIVE targets AS (
           SELECT 1 FROM notifier_deliveries e
           WHERE e.status = 'pending' AND e.target_key = d.target_key AND e.order_key = d.order_key AND e.seq < d.seq))
       ORDER BY d.next_attempt_at, d.seq
-      LIMIT greatest(0, CAST(:per_target AS int) - coalesce(l.under_way, 0))
+      LIMIT greatest(0, coalesce(l.share, CAST(:per_target AS int)) - coalesce(l.under_way, 0))
     ) o
   ) c
   ORDER BY coalesce(l.under_way, 0) + c.place, c.next_attempt_at, c.seq LIMIT CAST(:places AS bigint)
@@ -49,19 +56,21 @@ WITH RECURSIVE targets AS (
 )
 UPDATE notifier_deliveries d
 SET claimed_until = now() + CAST(:lease AS interval), attempts = attempts + 1
-FROM free WHERE d.id = free.id
+FROM free, hurried WHERE d.id = free.id
 RETURNING d.id, CAST(d.event AS text) AS event, d.channel, d.target, d.target_key, d.subscription_id, d.order_key,
   d.attempts, d.attempts_before, CAST(d.notice AS text) AS notice
 """)
 
 
-def claim_parameters(places: int, per_target: int, load: Mapping[str, int], lease_s: float) -> dict[str, Any]:
-    """Claim at most `places`, and of a target at most `per_target` less what it has under way."""
+def claim_parameters(places: int, per_target: int, load: Load, lease_s: float) -> dict[str, Any]:
+    """Claim at most `places`; of a target at most its share less what it has under way, which is `per_target` less
+    nothing for one that has no load."""
     return {
         "places": places,
         "per_target": per_target,
         "keys": list(load),
-        "counts": list(load.values()),
+        "counts": [under_way for under_way, _ in load.values()],
+        "shares": [share for _, share in load.values()],
         "lease": timedelta(seconds=lease_s),
     }
 

@@ -6,7 +6,7 @@ All times are the database's own, so that instances with differing clocks agree 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import DeliveryRow, SubscriptionRow
 from schemas.envelope import Event
-from services.notifier.claims import CLAIM, claim_parameters, claimed
+from services.notifier.claims import CLAIM, Load, claim_parameters, claimed
 from services.notifier.delivery import Delivery
 from services.notifier.matching import Matchers
 from services.notifier.memory import Memory
@@ -68,8 +68,8 @@ class Ledger:
         async with self._sessions.begin() as session:
             await _insert(session, [Due(event, None, [planned])])
 
-    async def claim(self, places: int, per_target: int, load: Mapping[str, int]) -> list[Delivery]:
-        """Claim up to `places` due deliveries, of each target at most `per_target` less its present load."""
+    async def claim(self, places: int, per_target: int, load: Load) -> list[Delivery]:
+        """Claim up to `places` due deliveries, of each target at most what its load leaves of its share."""
         parameters = claim_parameters(places, per_target, load, self.lease_s)
         async with self._sessions.begin() as session:
             return [claimed(row) for row in (await session.execute(CLAIM, parameters)).all()]

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Histogram
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import database_is_down
+from services.notifier.claims import Load
 from services.notifier.delivery import Channel, Delivery, Result, Target
 from services.notifier.ledger import Ledger
 from services.notifier.recorder import Recorder
@@ -27,8 +28,10 @@ from services.notifier.targets import Targets
 log = get_logger(__name__)
 ATTEMPTS = Counter("datalab_delivery_attempts", "Attempts by outcome", ["channel", "outcome"])
 SECONDS = Histogram("datalab_delivery_attempt_seconds", "Duration of an attempt", ["channel"])
-# Between two claims, so that a busy sender claims many at once rather than each by itself.
-_GATHER_S = 0.01
+# After each claim, so that a busy sender claims many at once rather than each by itself.
+_GATHER_S = 0.02
+# A target that takes a delivery within this time may have several times as many calls at once.
+_QUICK_S, _QUICK_SHARE = 1.0, 4
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Sender:
         self._recorder = Recorder(ledger, clock)
         self._wake = asyncio.Event()
         self._running: dict[asyncio.Task[None], Delivery] = {}
+        self._calling: Tally[str] = Tally()  # how many calls each target has under way
         self._hung: set[str] = set()  # the targets whose last attempt had no answer in time
+        self._quick: set[str] = set()  # those whose last attempt was answered at once
         self._more = True  # whether the last claim may have left something due
         self.last_progress = clock.monotonic()
 
@@ -73,8 +78,9 @@ class Sender:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                if await self._fill():
-                    await asyncio.sleep(_GATHER_S)
+                claimed = await self._fill()
+                await asyncio.sleep(_GATHER_S)
+                if claimed and self._more:
                     continue
                 waking = asyncio.create_task(self._wake.wait())
                 await asyncio.wait({waking, stopping}, timeout=self._pace.poll_s, return_when=asyncio.FIRST_COMPLETED)
@@ -84,13 +90,12 @@ class Sender:
             await self._drain()
 
     async def _fill(self) -> bool:
-        """Claim for the free places; True if it is worth looking again at once."""
+        """Claim for the free places; whether there was something."""
         places = self._pace.slots - len(self._running)
         if places <= 0:
             return False
-        load = self._load()
         try:
-            claimed = await self._ledger.claim(places, self._pace.per_target, load)
+            claimed = await self._ledger.claim(places, self._pace.per_target, self._load())
             targets = await self._targets.find(claimed)
         except Exception as error:
             if not database_is_down(error):
@@ -100,21 +105,26 @@ class Sender:
         for delivery, target in zip(claimed, targets, strict=True):
             task = asyncio.create_task(self._deliver(delivery, target), name=f"delivery-{delivery.id}")
             self._running[task] = delivery
+            self._calling[delivery.target_key] += 1
             task.add_done_callback(self._done)
-        self._more = len(claimed) == places or self._reached_share(load, claimed)
+        self._more = len(claimed) == places or self._at_share()
         return bool(claimed)
 
-    def _load(self) -> Tally[str]:
-        """How many of its places each target has taken. One that hangs keeps one place, until it answers again."""
-        load = Tally(delivery.target_key for delivery in self._running.values())
-        for key in self._hung:
-            load[key] = min(load[key] + self._pace.per_target - 1, self._pace.per_target)
-        return load
+    def _load(self) -> Load:
+        """What each target that is known has under way, and may have."""
+        known = self._calling.keys() | self._hung | self._quick
+        return {key: (self._calling[key], self._share(key)) for key in known}
 
-    def _reached_share(self, load: Tally[str], claimed: Sequence[Delivery]) -> bool:
+    def _share(self, key: str) -> int:
+        """How many calls at once: several times more for a target that answers at once, one for a target that hangs,
+        until it answers again."""
+        if key in self._hung:
+            return 1
+        return self._pace.per_target * _QUICK_SHARE if key in self._quick else self._pace.per_target
+
+    def _at_share(self) -> bool:
         """Whether some target has all that it may have under way, so that more of its deliveries may wait."""
-        whole = load + Tally(delivery.target_key for delivery in claimed)
-        return any(count >= self._pace.per_target for count in whole.values())
+        return any(count >= self._share(key) for key, count in self._calling.items())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         delivery = self._running.pop(task)
@@ -126,16 +136,36 @@ class Sender:
             self.wake()
 
     async def _deliver(self, delivery: Delivery, target: Target) -> None:
-        if target.unavailable:
-            await self._recorder.record(Attempted(delivery, Result(False), Suppressed(target.unavailable)))
+        try:
+            attempted = await self._attempt(delivery, target)
+        finally:
+            self._free(delivery.target_key)
+        held = await self._recorder.record(attempted)
+        if isinstance(attempted.decision, Suppressed):
             log.info("delivery.suppressed", delivery_id=delivery.id, reason=target.unavailable)
-            return
+        else:
+            self._report(attempted, held=held)
+
+    async def _attempt(self, delivery: Delivery, target: Target) -> Attempted:
+        if target.unavailable:
+            return Attempted(delivery, Result(False), Suppressed(target.unavailable))
         started = self._clock.monotonic()
         result = await self._send(delivery, target)
-        decision = decide(result, delivery.tries, self._pace.schedule_s)
-        attempted = Attempted(delivery, result, decision, self._clock.monotonic() - started)
-        held = await self._recorder.record(attempted)
-        self._report(attempted, held=held)
+        took_s = self._clock.monotonic() - started
+        self._note_speed(delivery.target_key, result, took_s)
+        return Attempted(delivery, result, decide(result, delivery.tries, self._pace.schedule_s), took_s)
+
+    def _note_speed(self, key: str, result: Result, took_s: float) -> None:
+        if result.delivered and took_s < _QUICK_S:
+            self._quick.add(key)
+        else:
+            self._quick.discard(key)
+
+    def _free(self, key: str) -> None:
+        """The call has ended; recording it takes nobody's place at the target."""
+        self._calling[key] -= 1
+        if not self._calling[key]:
+            del self._calling[key]
 
     async def _send(self, delivery: Delivery, target: Target) -> Result:
         try:

@@ -31,7 +31,7 @@ class NotifierSettings(LabSettings):
     notifier_deadline_s: float = Field(default=15.0, gt=0)
     notifier_poll_s: float = Field(default=1.0, gt=0)
     notifier_retry_s: Annotated[tuple[float, ...], NoDecode] = _DAYS
-    notifier_slots: int = Field(default=100, ge=1)
+    notifier_slots: int = Field(default=200, ge=1)
     notifier_per_target: int = Field(default=4, ge=1)
     notifier_stall_s: float = Field(default=60.0, gt=0)
     notifier_rotation_hours: float = Field(default=24.0, ge=0)
