@@ -11,7 +11,7 @@ _GOOD = {"COMPLETED", "delivered", "created", "ok", "resolved", "lab.quality.pas
 _BAD = {"FAILED", "CRASHED", "dead", "degraded", "critical", "error", "lab.quality.failed.v1", "lab.run.failed.v1",
         "lab.run.crashed.v1", "lab.alert.firing.v1", "lab.notification.failed.v1",
         "lab.service.degraded.v1"}  # fmt: skip
-_BUSY = {"RUNNING", "PENDING", "SCHEDULED", "CANCELLING", "PAUSED", "pending", "info"}
+_BUSY = {"RUNNING", "PENDING", "SCHEDULED", "CANCELLING", "PAUSED", "pending", "waiting", "info"}
 _WARN = {"warning", "CANCELLED", "suppressed", "lab.score.unusual.v1", "lab.run.overrun.v1", "lab.run.late.v1",
          "lab.model.rejected.v1"}  # fmt: skip
 
