@@ -20,8 +20,8 @@ PAGES = ("docs/lake.md", "docs/lake.pt-BR.md")
 
 def block(page: str, kind: str, word: str) -> str:
     """The first code block of the page that holds the word."""
-    found = re.findall(rf"^ *```{kind}\n(.*?)^ *```$", (PROJECT_ROOT / page).read_text("utf-8"), re.M | re.S)
-    return textwrap.dedent(next(text for text in found if word in text))
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", (PROJECT_ROOT / page).read_text("utf-8"), re.M | re.S)
+    return textwrap.dedent(next(text for language, text in found if language == kind and word in text))
 
 
 @pytest.mark.parametrize("page", PAGES)
