@@ -7,10 +7,12 @@ last line, one JSON object with the keys that its documentation names.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,13 +43,18 @@ class Spread:
         return f"{self.median:9.2f}  ({min(self.values):.2f} to {max(self.values):.2f}, n={len(self.values)})"
 
 
-def repeat(times: int, once: Callable[[int], Mapping[str, float]]) -> dict[str, Spread]:
+def repeat(times: int, once: Callable[[int], Mapping[str, float]], *, within_s: float = math.inf) -> dict[str, Spread]:
     """Measure `times` times; `once` is given the number of the round (0, 1, …) and returns named figures.
 
-    Peer and project are measured inside one round, so that a drift of the machine meets both.
+    Peer and project are measured inside one round, so that a drift of the machine meets both. No round but the first
+    begins after `within_s`.
     """
+    begun = time.monotonic()
     rounds: list[Mapping[str, float]] = []
     for number in range(times):
+        if rounds and time.monotonic() - begun > within_s:
+            print(f"no more rounds after {within_s:g} s", file=sys.stderr, flush=True)
+            break
         rounds.append(once(number))
         said = ", ".join(f"{name} {value:.2f}" for name, value in rounds[-1].items())
         print(f"round {number + 1}/{times}: {said}", file=sys.stderr, flush=True)

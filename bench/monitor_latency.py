@@ -16,7 +16,7 @@ from tests.support.polling import eventually
 _EVERY_S = 0.05
 
 
-async def alert_latencies(kafka: str, count: int = 200) -> list[float]:
+async def alert_latencies(kafka: str, count: int = 100) -> list[float]:
     """Milliseconds from before the event is sent until a consumer has its alert, sorted; all must come."""
     sent: dict[str, float] = {}
     took: dict[str, float] = {}
