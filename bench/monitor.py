@@ -29,7 +29,7 @@ def main() -> None:
     """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=20_000, help="in the backlog; two events each")
+    parser.add_argument("--runs", type=int, default=30_000, help="in the backlog; two events each")
     parser.add_argument("--part", choices=tuple(LIMITS_S), help="only this one")
     given = parser.parse_args()
     spreads, failed = dict[str, Spread](), list[str]()
