@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 import uuid
@@ -50,7 +49,6 @@ async def parts() -> AsyncIterator[Parts]:
         lab_parts(Path(home), ["prefect", "topics", "migrations"]) as state,
     ):
         api_url = f"http://127.0.0.1:{state.parts['prefect'].ports['prefect']}/api"
-        os.environ["PREFECT_API_URL"] = api_url
         kafka = f"127.0.0.1:{state.parts['kafka'].ports['kafka']}"
         async with httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=60) as client:
             yield Parts(kafka, embedded_url(LabLayout.at(Path(home))), api_url, PrefectApi(client))

@@ -103,6 +103,7 @@ async def test_prefect_away_holds_the_offset_and_loses_nothing(
     dataset: str,
     prefect_api_url: str,
     kafka_bootstrap: str,
+    database_url: str,
 ) -> None:
     await prefect.deploy(f"{dataset}/load")
     event = file_arrived(dataset)
@@ -111,7 +112,7 @@ async def test_prefect_away_holds_the_offset_and_loses_nothing(
         await door.close()
         async with bridges.running(file_rule(dataset), prefect_api_url=f"http://127.0.0.1:{door.port}/api") as bridge:
             ref = await publisher.publish(event)
-            pending = Ledger(create_sessions(engine := create_engine(bridges.settings([]).database_url)))
+            pending = Ledger(create_sessions(engine := create_engine(database_url)))
             await eventually(
                 lambda: pending.page(size=1, token=None, event_id=event.id, rule=None, status="pending"),
                 until=lambda page: bool(page[0]),
