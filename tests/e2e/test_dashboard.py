@@ -201,7 +201,8 @@ def test_an_alert_appears_and_goes_by_itself(opened: Tab, lab: Lab) -> None:
     lab.must("publish", "lab.service.degraded.v1", "--data", json.dumps(check))
     expect(summary).to_be_visible()
     lab.must("publish", "lab.service.recovered.v1", "--data", json.dumps({**check, "reason": "paper is in"}))
-    expect(summary).to_have_count(0)
+    # The check must have passed for a while first: `clear_for_s` of its rule.
+    expect(summary).to_have_count(0, timeout=PATIENCE_MS)
 
 
 def summary(lab: Lab) -> dict[str, Any]:
