@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,12 +134,7 @@ def try_out(
 
     with notifier() as client:
         sent = client.call("POST", f"/v1/receivers/{segment(receiver)}:test")
-        end = time.monotonic() + wait
-        while True:
-            found = client.call("GET", f"/v1/deliveries/{segment(sent['delivery_id'])}")
-            if found["status"] != "pending" or time.monotonic() >= end:
-                break
-            time.sleep(0.2)
+        found = client.settled_delivery(sent["delivery_id"], wait)
     reason = f": {found['reason']}" if found["reason"] else ""
     typer.echo(f"{found['status']}{reason} ({found['id']})")
     if found["status"] != "delivered":

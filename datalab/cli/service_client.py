@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,9 @@ import httpx
 
 from datalab.local.addresses import lab_addresses
 from datalab.local.assembly import configuration
+
+# Nobody tells the command line that something happened: it looks, as often as a person notices.
+_LOOK_S = 0.2
 
 
 class ServiceClient:
@@ -36,6 +40,15 @@ class ServiceClient:
         if answer.status_code in {401, 403}:
             detail += "; set DATALAB_TOKEN to a token (`datalab tokens create`)"
         raise ValueError(f"{detail} (HTTP {answer.status_code})")
+
+    def settled_delivery(self, id_: str, within_s: float) -> dict[str, Any]:
+        """The delivery as soon as it is no longer pending, or as it is when the time is over. Of the notifier."""
+        end = time.monotonic() + within_s
+        while True:
+            found: dict[str, Any] = self.call("GET", f"/v1/deliveries/{segment(id_)}")
+            if found["status"] != "pending" or time.monotonic() >= end:
+                return found
+            time.sleep(_LOOK_S)
 
     def every(self, path: str, name: str, limit: int | None = None, **filters: str) -> list[Any]:
         """The entries of all pages, or the first `limit`."""

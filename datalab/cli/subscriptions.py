@@ -141,18 +141,11 @@ def _say_consent(one: dict[str, Any]) -> None:
 
 def try_out(name: Name, wait: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 20.0) -> None:
     """Send a test event and tell what came of it. Exits 1 unless it was delivered."""
-    import time
-
     from datalab.cli.service_client import notifier, segment
 
     with notifier() as client:
         sent = client.call("POST", f"/v1/subscriptions/{segment(name)}:test")
-        end = time.monotonic() + wait
-        while True:
-            delivery = client.call("GET", f"/v1/deliveries/{sent['delivery_id']}")
-            if delivery["status"] != "pending" or time.monotonic() > end:
-                break
-            time.sleep(0.2)
+        delivery = client.settled_delivery(sent["delivery_id"], wait)
     reason = f": {delivery['reason']}" if delivery["reason"] else ""
     _say(f"{delivery['status']}{reason} (delivery {delivery['id']}, attempts {delivery['attempts']})")
     raise typer.Exit(0 if delivery["status"] == "delivered" else 1)

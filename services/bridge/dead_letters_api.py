@@ -68,6 +68,7 @@ class ReplayResult(BaseModel):
 
 
 def _selection(
+    # `type` is the word of the address.
     group: str = "", rule: str = "", error: str = "", topic: str = "", type: str = "", event: str = "",  # noqa: A002
     since: AwareDatetime | None = None, until: AwareDatetime | None = None,
 ) -> Selection:  # fmt: skip

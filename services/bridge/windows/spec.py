@@ -97,8 +97,8 @@ class When(_Words):
     @classmethod
     def _exactly_one(cls, value: Any) -> Any:
         if isinstance(value, str):
-            # A ValueError, which pydantic tells with its place.
-            raise ValueError(f"{value} needs its own keys below it; docs/rules.md shows them")  # noqa: TRY004 - see above
+            # Only of a ValueError does pydantic tell the place.
+            raise ValueError(f"{value} needs its own keys below it; docs/rules.md shows them")  # noqa: TRY004 - for pydantic
         if isinstance(value, dict) and len(value) > 1:
             raise ValueError(f"give one of {', '.join(cls.model_fields)}, not several: {', '.join(map(str, value))}")
         return value

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.runtime.logs import get_logger
 from datalab.store.tables.notifier import DeliveryRow
 from datalab.store.tables.notifier_alerting import GroupRow, ToldRow
+from schemas.alerts import AlertFiring, AlertResolved
 from schemas.catalog import parse_data
 from schemas.envelope import Event
 from services.notifier.bundles import bundle
@@ -82,8 +83,10 @@ async def _without_silenced(
 
 
 def _silencing(row: DeliveryRow, silences: Sequence[Silence]) -> Silence | None:
-    alert = parse_data(Event.model_validate(row.event)) if silences else None
-    return next((one for one in silences if matches(alert, one.matchers)), None)  # type: ignore[arg-type]  # an alert's
+    alert = parse_data(Event.model_validate(row.event))
+    if not isinstance(alert, AlertFiring | AlertResolved):
+        return None
+    return next((one for one in silences if matches(alert, one.matchers)), None)
 
 
 async def _suppress(session: AsyncSession, row: DeliveryRow, reason: str) -> None:
