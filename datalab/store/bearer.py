@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
 from cachetools import TTLCache
+from fastapi.security import HTTPBearer
 
 from datalab.runtime.clock import Clock
 from datalab.runtime.web import Problem
@@ -14,6 +15,10 @@ from datalab.store.tokens import Token, Tokens
 # For this long a token goes on after it was revoked; asking for each request would cost more than most requests.
 _REMEMBERED_S = 5.0
 _REMEMBERED = 10_000
+# Says in the OpenAPI description how a token is sent; it refuses nothing, `Bearers` does.
+BEARER = HTTPBearer(
+    auto_error=False, description="A token of `datalab tokens create`; needed where others than this machine can ask"
+)
 
 
 class Bearers:

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Security
 
 from datalab.bus.user_topics import ensure_user_topics
 from datalab.runtime.clock import Clock
 from datalab.runtime.health import Health
 from datalab.runtime.logs import get_logger
 from datalab.runtime.web import create_app
-from datalab.store.bearer import listens_beyond_this_machine
+from datalab.store.bearer import BEARER, listens_beyond_this_machine
 from datalab.store.engine import POSTGRES, Sessions, database_is_down
 from datalab.store.tokens import Tokens
 from services.ingest.answers import Answers
@@ -68,11 +68,11 @@ def build_http(
         await ensure_user_topics(settings.kafka_bootstrap_servers, [type_])
 
     app = create_app("ingest", health, needs=POSTGRES, description="Puts events and arriving files on Kafka")
-    app.include_router(events_router(EventsApi(gate, publishing, answers, budget, timeout_s)))
-    app.include_router(catalog_router(types), dependencies=[Depends(gate.admit)])
-    app.include_router(registration_router(gate, types, ensure_topic, budget, timeout_s))
-    for router in others:
-        app.include_router(router, dependencies=[Depends(gate.admit)])
+    told, admitted = Security(BEARER), Depends(gate.admit)
+    app.include_router(events_router(EventsApi(gate, publishing, answers, budget, timeout_s)), dependencies=[told])
+    app.include_router(registration_router(gate, types, ensure_topic, budget, timeout_s), dependencies=[told])
+    for router in (catalog_router(types), *others):
+        app.include_router(router, dependencies=[told, admitted])
     return HttpFace(app, answers)
 
 

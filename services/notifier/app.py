@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import httpx
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Security
 
 from datalab.bus.consumer import Consumer
 from datalab.bus.deadletters import KafkaDeadLetters
@@ -20,7 +20,7 @@ from datalab.runtime.health import Health
 from datalab.runtime.logs import get_logger
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
-from datalab.store.bearer import Bearers, listens_beyond_this_machine
+from datalab.store.bearer import BEARER, Bearers, listens_beyond_this_machine
 from datalab.store.engine import POSTGRES, Sessions, check_database, create_engine, create_sessions, database_is_down
 from datalab.store.tokens import Tokens
 from services.notifier.acknowledgements import Acknowledgements
@@ -107,7 +107,7 @@ class Notifier:
         )
         overlap = timedelta(hours=self._settings.notifier_rotation_hours)
         parts = (self.subscriptions, self.ledger, self.sender, self._doors, self._clock, overlap)
-        behind_gate = [Depends(self._gate.admit)]
+        behind_gate = [Security(BEARER), Depends(self._gate.admit)]
         for router in (
             subscriptions.router(*parts),
             deliveries.router(self.records, self.ledger, self.sender),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from schemas.envelope import Event
 from services.ingest.app import build
 from services.ingest.settings import IngestSettings
 from tests.support.polling import eventually
+from tests.support.s3_gateway import Gateway, s3_gateway
 
 
 @dataclass(frozen=True)
@@ -116,3 +118,16 @@ def start_ingest(kafka_bootstrap: str, database_url: str, landing: Path) -> Star
                 await asyncio.gather(*parts)
 
     return start
+
+
+@pytest.fixture(scope="package")
+def gateway(kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with s3_gateway(tmp_path_factory.mktemp("s3"), kafka_bootstrap) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(gateway: Gateway) -> str:
+    name = f"landing-{uuid.uuid4().hex[:8]}"
+    gateway.client.create_bucket(Bucket=name)
+    return name

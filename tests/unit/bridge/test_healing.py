@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from datalab.runtime.health import Health
 from services.bridge.healing import Healing, StuckError
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
+from tests.support.clocks import StandingClock
 
 
 class Parts:
@@ -27,7 +15,7 @@ class Parts:
     def __init__(self) -> None:
         self.progress: str | None = None
         self.prefect: str | None = None
-        self.clock = Clock()
+        self.clock = StandingClock()
         doing, needs = Health(), Health()
         doing.check("kafka", self._progress)
         needs.check("prefect", self._prefect)

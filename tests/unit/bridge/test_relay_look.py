@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import cast
 
 from services.bridge.prefect_events import Change
@@ -11,19 +11,9 @@ from services.bridge.prefect_history import FlowRun, PrefectHistory, State
 from services.bridge.relay_findings import DELETED, Findings
 from services.bridge.relay_look import Look
 from services.bridge.relay_outbox import Outbox, RunNews
+from tests.support.clocks import StandingClock
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return T0 + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class Prefect:
@@ -83,7 +73,7 @@ class Parts:
     """A look on fakes; `missed` holds the times that only it found."""
 
     def __init__(self) -> None:
-        self.prefect, self.stored, self.clock = Prefect(), Stored(), Clock()
+        self.prefect, self.stored, self.clock = Prefect(), Stored(), StandingClock()
         history, outbox = cast("PrefectHistory", self.prefect), cast("Outbox", self.stored)
         self.looking = Look(history, outbox, Findings(history, outbox), self.clock)
         self.missed: list[datetime] = []

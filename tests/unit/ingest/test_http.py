@@ -196,7 +196,11 @@ async def test_every_schema_is_served_and_an_unknown_one_lists_the_known(http: h
 
 
 async def test_the_openapi_description_is_served(http: httpx.AsyncClient) -> None:
-    paths = (await http.get("/openapi.json")).json()["paths"]
+    described = (await http.get("/openapi.json")).json()
+    paths = described["paths"]
+    assert {scheme["scheme"] for scheme in described["components"]["securitySchemes"].values()} == {"bearer"}
+    unguarded = {path for path, ways in paths.items() for way in ways.values() if "security" not in way}
+    assert unguarded == {"/livez", "/readyz", "/metrics"}
     assert set(paths["/v1/events"]["post"]["requestBody"]["content"]) == {
         "application/cloudevents+json",
         "application/cloudevents-batch+json",
