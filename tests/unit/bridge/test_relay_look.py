@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import cast
 
 from services.bridge.prefect_events import Change
@@ -11,9 +11,9 @@ from services.bridge.prefect_history import FlowRun, PrefectHistory, State
 from services.bridge.relay_findings import DELETED, Findings
 from services.bridge.relay_look import Look
 from services.bridge.relay_outbox import Outbox, RunNews
-from tests.support.clocks import StandingClock
+from tests.support.clocks import START, StandingClock
 
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
+T0 = START
 
 
 class Prefect:
