@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies
 
 from tests.integration.notifier.conftest import StartNotifier
 from tests.integration.notifier.parts import Process
+from tests.support.made_up import described
 
 EXAMPLES = 30
 # Made-up addresses are looked up and called, which takes as long as it takes.
@@ -41,7 +42,7 @@ def notifier(start_notifier: StartNotifier) -> Iterator[Process]:
 
 
 def test_no_request_is_a_fault_of_ours(notifier: Process) -> None:
-    schema = schemathesis.openapi.from_url(f"{notifier.url}/openapi.json")
+    schema = described(notifier.url)
     met: dict[tuple[str, str], set[int]] = {}
     for found in schema.get_all_operations():
         operation = found.ok()
