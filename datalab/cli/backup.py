@@ -34,7 +34,12 @@ def list_(table: _AnyTable = None, as_json: _Json = False) -> None:
     from flows.upkeep.catalogue import kept
 
     with plain_errors():
-        _print(kept(_store(_settings()), table), as_json=as_json)
+        store = _store(_settings())
+        backups = kept(store, table)
+        _print(backups, as_json=as_json)
+    if not backups:
+        typer.echo(f"There are no backups in {store.root} yet; `datalab backup` reads those of the maintenance flow.",
+                   err=True)  # fmt: skip
 
 
 @_commands.command()

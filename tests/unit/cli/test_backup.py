@@ -82,7 +82,9 @@ def test_a_table_or_a_version_without_a_backup_is_named_with_what_there_is(lab: 
     assert "there is no backup of version 7; versions: 1, 0" in other.stderr
     shutil.rmtree(lab.store.root)
     assert f"there are no backups in {lab.store.root}" in datalab("restore", "silver/stocks").stderr
-    assert datalab("list").exit_code == 0
+    none = datalab("list")
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert f"There are no backups in {lab.store.root} yet" in none.stderr
 
 
 def test_a_damaged_backup_is_found_and_named_and_the_others_are_read(lab: Lab) -> None:
