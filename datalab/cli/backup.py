@@ -35,11 +35,9 @@ def list_(table: _AnyTable = None, as_json: _Json = False) -> None:
 
     with plain_errors():
         store = _store(_settings())
-        backups = kept(store, table)
-        _print(backups, as_json=as_json)
-    if not backups:
-        typer.echo(f"There are no backups in {store.root} yet; `datalab backup` reads those of the maintenance flow.",
-                   err=True)  # fmt: skip
+        _print(kept(store, table), as_json=as_json)
+        if not store.tables():
+            typer.echo(f"There are no backups in {store.root} yet; the maintenance flow makes them.", err=True)
 
 
 @_commands.command()
