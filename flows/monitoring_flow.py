@@ -24,7 +24,9 @@ from flows.runs import current_trace, task_options
 from flows.trace import Trace
 from flows.usage import HOOKS
 from flows.watch.announcements import Told, announce
+from flows.watch.certificates import certificate_addresses, look_at_certificates
 from flows.watch.look import Look
+from flows.watch.planning import PlanningHealth, look_at_planning
 from flows.watch.report import monitoring_report, summary
 from flows.watch.services import Health, look_at_services
 from flows.watch.settings import WatchSettings
@@ -39,7 +41,7 @@ _LONGEST_DEADLINE_S = 60.0
 def monitoring_pipeline(deadline_s: float = 3.0) -> dict[str, Any]:
     """Look at everything at once, tell what changed, and return a summary.
 
-    `deadline_s` is what each service may take to answer; the topics may take three times as long.
+    `deadline_s` is what each service may take to answer; topics, and Prefect's runs, may take three times as long.
     Raises FlowError with a plain message.
     """
     if not 0 < deadline_s <= _LONGEST_DEADLINE_S:
@@ -49,7 +51,8 @@ def monitoring_pipeline(deadline_s: float = 3.0) -> dict[str, Any]:
     services = check_services.submit(deadline_s)
     topics = check_topics.submit(kafka, 3 * deadline_s)
     lake = check_lake.submit(settings.lake_root, now)
-    look = Look(now, services.result(), lake.result(), topics.result())
+    planning = check_planning.submit(now, 3 * deadline_s)
+    look = Look(now, services.result(), lake.result(), topics.result(), planning.result())
     told: Told | None = None
     try:
         told = tell(kafka, look, current_trace())
@@ -61,7 +64,10 @@ def monitoring_pipeline(deadline_s: float = 3.0) -> dict[str, Any]:
 @task(name="check-services", **_TASK)
 def check_services(deadline_s: float) -> list[Health]:
     """Ask every service, each with its own deadline."""
-    return run_apart(look_at_services(WatchSettings(), deadline_s=deadline_s))
+    settings = WatchSettings()
+    addresses = certificate_addresses(settings)
+    found = run_apart(look_at_services(settings, deadline_s=deadline_s))
+    return found + (run_apart(look_at_certificates(addresses, deadline_s=deadline_s)) if addresses else [])
 
 
 @task(name="check-topics", **_TASK)
@@ -74,6 +80,12 @@ def check_topics(kafka: str, deadline_s: float) -> TopicsHealth:
 def check_lake(root: str, now: datetime) -> LakeHealth:
     """Every table's newest version."""
     return look_at_lake(root, now)
+
+
+@task(name="check-planning", **_TASK)
+def check_planning(now: datetime, deadline_s: float) -> PlanningHealth:
+    """Runs that wait, schedules that plan nothing, workers that are silent."""
+    return run_apart(look_at_planning(now, deadline_s=deadline_s))
 
 
 @task(name="tell", **_TASK)

@@ -33,6 +33,7 @@ _TYPES: tuple[type[EventData], ...] = (
     models.ScoreNormal,
     services.ServiceDegraded,
     services.ServiceRecovered,
+    services.ServiceHeartbeat,
     metrics.MetricSampled,
     alerts.AlertFiring,
     alerts.AlertResolved,

@@ -31,3 +31,16 @@ class ServiceRecovered(_ServiceHealth):
     """The check passes again."""
 
     type: ClassVar[str] = "lab.service.recovered.v1"
+
+
+class ServiceHeartbeat(EventData):
+    """It is alive and does its work. Who sends it says so again and again; silence is the news."""
+
+    type: ClassVar[str] = "lab.service.heartbeat.v1"
+    topic: ClassVar[str] = "lab.services"
+
+    service: str = Field(description="What is alive, such as monitoring for the lab itself, or a job of one's own")
+    every_s: float | None = Field(default=None, gt=0, description="Seconds after which the next one is due, if known")
+
+    def subject(self) -> str:
+        return self.service

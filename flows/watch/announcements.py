@@ -16,9 +16,10 @@ from flows.watch.look import Look
 from flows.watch.memory import remembered
 from schemas.envelope import Event
 from schemas.metrics import MetricSampled
-from schemas.services import ServiceDegraded, ServiceRecovered
+from schemas.services import ServiceDegraded, ServiceHeartbeat, ServiceRecovered
 
 SOURCE = "/flows/monitoring"
+HEARTBEAT = "monitoring"
 
 
 class NobodyToldError(KafkaUnavailableError):
@@ -47,6 +48,7 @@ async def announce(bootstrap: str, look: Look, trace: Trace) -> Told:
         async with Publisher(bootstrap, "flows.monitoring", request_timeout_s=10.0) as publisher:
             await publisher.publish_many(changed(trace, change, look.at) for change in found)
             measured = await publisher.publish_many(sampled(trace, value, look.at) for value in look.measurements)
+            await publisher.publish(alive(trace, look.at))
     except (ConnectionError, TimeoutError) as error:
         raise NobodyToldError(error, look) from error
     return Told(tuple(found), _since(look, known, found), len(measured))
@@ -62,10 +64,17 @@ def changed(trace: Trace, change: Change, at: datetime) -> Event:
 
 def sampled(trace: Trace, value: Measurement, at: datetime) -> Event:
     """lab.metric.sampled, at the time of the look."""
-    labels = {} if value.group is None else {"group": value.group}
+    labels = {**value.labels, **({} if value.group is None else {"group": value.group})}
     data = MetricSampled(of=value.of, name=value.name, value=value.value, unit=value.unit, labels=labels)
     identity = (trace.run_id or "", at.isoformat(), value.of, value.name, value.group or "")
     return trace.event(SOURCE, data, *identity).model_copy(update={"time": at})
+
+
+def alive(trace: Trace, at: datetime) -> Event:
+    """lab.service.heartbeat: this look came to its end, so that Prefect, a worker and Kafka work. Its absence is the
+    lab's dead man's switch."""
+    data = ServiceHeartbeat(service=HEARTBEAT)
+    return trace.event(SOURCE, data, "heartbeat", trace.run_id or "", at.isoformat()).model_copy(update={"time": at})
 
 
 def _since(look: Look, known: Mapping[Subject, Known], found: list[Change]) -> dict[Subject, datetime]:

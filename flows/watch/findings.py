@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -26,13 +27,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One value of one thing; `name` and `unit` are of `schemas.metrics`."""
+    """One value of one thing; `name`, `unit` and what `labels` there are, are of `schemas.metrics`."""
 
     of: str
     name: str
     value: float
     unit: str
     group: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flows.watch.findings import Check, Measurement
+from flows.watch.planning import PlanningHealth
 from flows.watch.services import KAFKA, Health
 from flows.watch.tables import LAKE, LakeHealth
 from flows.watch.topics import TopicsHealth
@@ -14,13 +15,21 @@ from flows.watch.topics import TopicsHealth
 class Look:
     """What was seen at a time. Not a dataclass: Prefect would walk through all of it for each task."""
 
-    def __init__(self, at: datetime, services: Sequence[Health], lake: LakeHealth, topics: TopicsHealth) -> None:
-        self.at, self.services, self.lake, self.topics = at, services, lake, topics
+    def __init__(
+        self,
+        at: datetime,
+        services: Sequence[Health],
+        lake: LakeHealth,
+        topics: TopicsHealth,
+        planning: PlanningHealth | None = None,
+    ) -> None:
+        self.at, self.services, self.lake, self.topics, self.planning = at, services, lake, topics, planning
 
     @property
     def checks(self) -> list[Check]:
         """Every check that was made."""
-        return [*(health.check for health in self.services), *self.topics.checks, *self.lake.checks]
+        planning = [self.planning.check] if self.planning else []
+        return [*(health.check for health in self.services), *self.topics.checks, *self.lake.checks, *planning]
 
     @property
     def findings(self) -> list[Check]:
@@ -39,5 +48,6 @@ class Look:
         return [
             *(figure for health in self.services for figure in health.figures),
             *(figure for table in self.lake.tables for figure in table.measurements(self.at)),
-            *self.topics.measurements(),
+            *self.topics.measurements(self.at),
+            *(self.planning.figures if self.planning else ()),
         ]

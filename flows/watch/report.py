@@ -13,9 +13,13 @@ from flows.watch.findings import Check
 from flows.watch.look import Look
 from flows.watch.services import Health
 from flows.watch.tables import TableHealth
-from schemas.metrics import SERVICE_CPU, SERVICE_MEMORY
+from flows.watch.topics import unread_s
+from schemas.metrics import POOL_SILENCE, RUN_WAITING, SERVICE_CPU, SERVICE_MEMORY, UNPLANNED
 
 _OK = "ok"
+# A worker tells of itself each 10 to 30 seconds.
+_HEARD_S = 60.0
+_PLANNING = {RUN_WAITING: "a run is due", UNPLANNED: "nothing is planned", POOL_SILENCE: "workers are silent"}
 
 
 def monitoring_report(look: Look, told: Told | None) -> str:
@@ -29,6 +33,7 @@ def monitoring_report(look: Look, told: Told | None) -> str:
     lines += _findings(findings, told)
     lines += _section("Services", _SERVICES, map(_service, look.services))
     lines += _topics(look)
+    lines += _planning(look)
     lines += _lake(look)
     return "\n".join(lines) + "\n"
 
@@ -75,30 +80,50 @@ def _service(health: Health) -> tuple[str, ...]:
     )
 
 
+_TOPICS = ("topic", "partitions:", "records:", "last hour:", "end offsets:", "verdict")
+
+
 def _topics(look: Look) -> list[str]:
     view = look.topics.view
     if view is None:
         return ["## Topics", "", *(f"{check.reason}" for check in look.topics.checks), ""]
     judged = {check.subject.check.removeprefix("topic "): check for check in look.topics.checks if check.reason}
-    missing = [(name, "–", "–", "–", _verdict(judged[name])) for name in judged if name not in view.topics]
-    rows = [
+    missing: list[tuple[str, ...]] = [
+        (name, *["–"] * 4, _verdict(judged[name])) for name in judged if name not in view.topics
+    ]
+    rows: list[tuple[str, ...]] = [
         (
             name,
             str(topic.size),
             f"{topic.records:,}",
+            f"{topic.recent:,}",
             ", ".join(f"{p.end:,}" for p in topic.partitions),
             _verdict(judged[name]) if name in judged else _OK,
         )
         for name, topic in view.topics.items()
     ]
-    lags = ((lag.topic, lag.group, f"{lag.lag:,}") for lag in view.groups)
+    lags = ((lag.topic, lag.group, f"{lag.lag:,}", _age(unread_s(lag, look.at))) for lag in view.groups)
     return [
-        *_section("Topics", ("topic", "partitions:", "records:", "end offsets:", "verdict"), missing + rows),
-        *_section("Lag", ("topic", "group", "records to read:"), lags),
+        *_section("Topics", _TOPICS, missing + rows),
+        *_section("Lag", ("topic", "group", "records to read:", "oldest of them:"), lags),
     ]
 
 
-_TABLES = ("table", "version:", "age:", "rows:", "files:", "size:", "small files:", "verdict")
+def _planning(look: Look) -> list[str]:
+    if look.planning is None:
+        return []
+    if look.planning.check.reason is not None:
+        return ["## Runs and workers", "", look.planning.check.reason, ""]
+    worst = {RUN_WAITING: 0.0, UNPLANNED: 0.0, POOL_SILENCE: _HEARD_S}
+    rows = (
+        (figure.of, _PLANNING[figure.name], "no run" if figure.name == UNPLANNED else _age(figure.value))
+        for figure in look.planning.figures
+        if figure.value > worst[figure.name]
+    )
+    return _section("Runs and workers", ("of", "what waits", "for"), rows)
+
+
+_TABLES = ("table", "version:", "age:", "rows:", "files:", "size:", "small files:", "log:", "columns", "verdict")
 
 
 def _lake(look: Look) -> list[str]:
@@ -110,7 +135,7 @@ def _lake(look: Look) -> list[str]:
 
 def _table(table: TableHealth, now: datetime) -> tuple[str, ...]:
     if table.check.reason is not None:
-        return (table.name, *["–"] * 6, _verdict(table.check))
+        return (table.name, *["–"] * 8, _verdict(table.check))
     return (
         table.name,
         str(table.version),
@@ -119,6 +144,8 @@ def _table(table: TableHealth, now: datetime) -> tuple[str, ...]:
         f"{table.files:,}",
         size(table.size_bytes),
         f"{table.small_files:,}",
+        f"{table.log_versions:,}",
+        (table.changes.columns or "as a day ago") if table.changes else "–",
         _OK,
     )
 

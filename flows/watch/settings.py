@@ -20,6 +20,8 @@ class WatchSettings(FlowSettings):
     # As the notifier has them.
     smtp_host: str | None = None
     smtp_port: int = 25
+    # HOST:PORT of certificates to look at besides those of the https addresses above, comma between.
+    watch_certificates: str = ""
 
     @field_validator("ingest_url", "bridge_url", "monitor_url", "notifier_url", "dashboard_url")
     @classmethod
@@ -29,3 +31,22 @@ class WatchSettings(FlowSettings):
             if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
                 raise ValueError("must be an address such as http://127.0.0.1:8081, or empty for no such service")
         return value.rstrip("/")
+
+    @property
+    def certificates(self) -> list[str]:
+        """The addresses that WATCH_CERTIFICATES names."""
+        return [part.strip() for part in self.watch_certificates.split(",") if part.strip()]
+
+    @field_validator("watch_certificates")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        for part in (part.strip() for part in value.split(",") if part.strip()):
+            try:
+                usable = bool(urlsplit(f"//{part}").hostname) and urlsplit(f"//{part}").port != 0 and "/" not in part
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError(
+                    f"{part!r} must be HOST or HOST:PORT, such as lab.example.org:443; comma between several"
+                )
+        return value

@@ -7,12 +7,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.upkeep.errors import UpkeepError
 from flows.upkeep.inventory import lake_directory
 from flows.upkeep.usage_statistics import small_files
 from flows.watch.findings import Check, Measurement, Subject, one_line
-from schemas.metrics import TABLE_AGE, TABLE_FILES, TABLE_ROWS, TABLE_SIZE
+from flows.watch.schema_changes import SchemaChanges, schema_changes
+from schemas.metrics import (
+    TABLE_AGE,
+    TABLE_FILES,
+    TABLE_ROWS,
+    TABLE_SCHEMA_CHANGES,
+    TABLE_SIZE,
+    TABLE_SMALL_FILES,
+    TABLE_VERSIONS,
+)
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 LAKE = "lake"
 ROOT = Subject(LAKE, "root")
@@ -23,7 +36,8 @@ _FIRST_WRITE = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class TableHealth:
-    """A table's newest version. `rows` is None if a file does not tell; of a table that fails only the check counts."""
+    """A table's newest version. `rows` is None if a file does not tell, `changes` if an earlier version cannot be read;
+    `log_versions` are those that its log still has. Of a table that fails only the check counts."""
 
     name: str
     check: Check
@@ -33,6 +47,8 @@ class TableHealth:
     files: int = 0
     size_bytes: int = 0
     small_files: int = 0
+    log_versions: int = 0
+    changes: SchemaChanges | None = None
 
     def age_s(self, now: datetime) -> float | None:
         """Seconds since the newest version."""
@@ -47,8 +63,14 @@ class TableHealth:
             (TABLE_ROWS, self.rows, "1"),
             (TABLE_FILES, self.files, "1"),
             (TABLE_SIZE, self.size_bytes, "By"),
+            (TABLE_SMALL_FILES, self.small_files, "1"),
+            (TABLE_VERSIONS, self.log_versions, "1"),
         )
-        return [Measurement(self.name, name, float(v), unit) for name, v, unit in figures if v is not None]
+        found = [Measurement(self.name, name, float(v), unit) for name, v, unit in figures if v is not None]
+        if self.changes is not None:
+            labels = {"columns": self.changes.columns} if self.changes.columns else {}
+            found.append(Measurement(self.name, TABLE_SCHEMA_CHANGES, self.changes.versions, "1", labels=labels))
+        return found
 
 
 @dataclass(frozen=True)
@@ -101,7 +123,7 @@ def _look(folder: Path, now: datetime) -> TableHealth | None:
             if now - _last_change(folder) < _FIRST_WRITE:
                 return None
             return TableHealth(name, Check(Subject(LAKE, name), "the directory holds no Delta table"))
-        return _read(name, folder)
+        return _read(name, folder, now)
     except Exception as error:  # whatever deltalake raises, the table cannot be read
         if not folder.is_dir():
             return None
@@ -110,7 +132,7 @@ def _look(folder: Path, now: datetime) -> TableHealth | None:
         return TableHealth(name, Check(Subject(LAKE, name), one_line(reason)))
 
 
-def _read(name: str, folder: Path) -> TableHealth:
+def _read(name: str, folder: Path, now: datetime) -> TableHealth:
     from deltalake import DeltaTable
 
     table = DeltaTable(str(folder))
@@ -127,7 +149,16 @@ def _read(name: str, folder: Path) -> TableHealth:
         files=len(sizes),
         size_bytes=sum(sizes),
         small_files=small_files(zip(paths, sizes, strict=True)),
+        log_versions=sum(1 for _ in (folder / "_delta_log").glob("*.json")),
+        changes=_changes(folder, table, now),
     )
+
+
+def _changes(folder: Path, table: DeltaTable, now: datetime) -> SchemaChanges | None:
+    try:
+        return schema_changes(folder, table, now)
+    except Exception:  # whatever deltalake raises: what was there before says nothing against what is there now
+        return None
 
 
 def _last_change(folder: Path) -> datetime:

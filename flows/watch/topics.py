@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
-from datalab.bus.inspection import BusView, TopicView, inspect_bus
+from datalab.bus.inspection import BusView, GroupLag, TopicView, inspect_bus
 from flows.watch.findings import Check, Measurement, Subject
 from flows.watch.services import KAFKA
 from schemas.catalog import TopicSpec, topics
-from schemas.metrics import TOPIC_LAG, TOPIC_RECORDS
+from schemas.metrics import TOPIC_LAG, TOPIC_OLDEST_UNREAD, TOPIC_RECENT, TOPIC_RECORDS
 
 # One check more than there are topics: whether they could be looked at at all.
 TOPICS = Subject(KAFKA, "topics")
@@ -21,14 +23,25 @@ class TopicsHealth:
     view: BusView | None
     checks: tuple[Check, ...]
 
-    def measurements(self) -> list[Measurement]:
-        """Records of each topic, lag of each group on each of its topics."""
-        if self.view is None:
-            return []
-        return [
-            *(Measurement(topic.name, TOPIC_RECORDS, topic.records, "1") for topic in self.view.topics.values()),
-            *(Measurement(lag.topic, TOPIC_LAG, lag.lag, "1", lag.group) for lag in self.view.groups),
-        ]
+    def measurements(self, now: datetime) -> list[Measurement]:
+        """Records of each topic, in all and of the last hour; of each group on each of its topics how far it is behind,
+        in records and in time."""
+        return [] if self.view is None else list(_measured(self.view, now))
+
+
+def _measured(view: BusView, now: datetime) -> Iterator[Measurement]:
+    for topic in view.topics.values():
+        yield Measurement(topic.name, TOPIC_RECORDS, topic.records, "1")
+        yield Measurement(topic.name, TOPIC_RECENT, topic.recent, "1")
+    for lag in view.groups:
+        yield Measurement(lag.topic, TOPIC_LAG, lag.lag, "1", lag.group)
+        if lag.lag == 0 or lag.oldest_unread is not None:
+            yield Measurement(lag.topic, TOPIC_OLDEST_UNREAD, unread_s(lag, now) or 0.0, "s", lag.group)
+
+
+def unread_s(lag: GroupLag, now: datetime) -> float | None:
+    """Seconds since the oldest unread record was stored; None if nothing is unread, or nobody knows."""
+    return None if lag.oldest_unread is None else max(0.0, (now - lag.oldest_unread).total_seconds())
 
 
 async def look_at_topics(bootstrap: str, *, deadline_s: float) -> TopicsHealth:

@@ -121,7 +121,10 @@ def _decided(case: Case, trouble: Trouble, *, seen: bool) -> Step:
     over = held is not None and (
         held.id == event.id or (known.open_episode is None and is_over(held.time, verdict.sign, at, decision.after))
     )
-    after = Trouble(decision.after, None if over else held)
+    waits = None if over else held
+    if verdict.held and (held is None or held.time <= event.time):
+        waits = event  # good for now, and to be judged again
+    after = Trouble(decision.after, waits)
     fires = decision.action is Action.FIRE
     outcome = Outcome(rule.name, case.fingerprint, case.episode if fires else known.open_episode, decision)
     ended = (known.open_episode, event) if decision.action is Action.RESOLVE and known.open_episode else None

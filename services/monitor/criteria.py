@@ -14,9 +14,11 @@ from schemas.envelope import EventData
 from schemas.metrics import MetricSampled
 from schemas.quality import QualityFailed
 from schemas.runs import RunCrashed, RunFailed, RunLate, RunOverrun
-from schemas.services import ServiceDegraded
+from schemas.services import ServiceDegraded, ServiceHeartbeat
 from services.monitor.decide import Sign
 
+DURATION, FAILURES, LEARNED, CLEAR = "max_duration_s", "failures", "learned_factor", "clear_for_s"
+SILENT = "silent_s"
 _YEAR_S, _WEEK_S = 31_536_000, 604_800
 
 
@@ -37,7 +39,10 @@ class Circumstances:
     """What a criterion may look at besides the event."""
 
     now: datetime
+    happened_at: datetime
     failures_in_row: int = 1
+    # Since when there was somebody to hear; None for an event that was only just heard, perhaps after many others.
+    listening_since: datetime | None = None
 
 
 Judge = Callable[[EventData, float, Circumstances], Verdict]
@@ -96,6 +101,21 @@ def _waiting(data: EventData, limit: float, around: Circumstances) -> Verdict:
     return Verdict(None, f"late for {max(0.0, seconds):.0f} s, and the alert comes after {limit:.0f} s", held=True)
 
 
+def _silent(data: EventData, limit: float, around: Circumstances) -> Verdict:
+    """A heartbeat is good news when it comes, and bad once no other has come for so long. What was missed while nobody
+    listened says nothing."""
+    if not isinstance(data, ServiceHeartbeat):
+        return BAD
+    if around.listening_since is None:
+        return Verdict(Sign.GOOD, "it is heard of", held=True)
+    seconds = (around.now - max(around.happened_at, around.listening_since)).total_seconds()
+    if seconds >= limit:
+        return BAD
+    return Verdict(
+        Sign.GOOD, f"silent for {max(0.0, seconds):.0f} s, and the alert comes after {limit:.0f} s", held=True
+    )
+
+
 def _above(data: EventData, limit: float, _: Circumstances) -> Verdict:
     if not isinstance(data, MetricSampled) or data.value > limit:
         return BAD
@@ -151,6 +171,14 @@ CRITERIA = {
         judge=_waiting,
         by_deployment=True,
     ),
+    SILENT: Criterion(
+        unit="s",
+        must_be=f"> 0 and <= {_YEAR_S}",
+        allows=lambda value: 0 < value <= _YEAR_S,
+        judges=(ServiceHeartbeat,),
+        judge=_silent,
+        by_subject=True,
+    ),
     "max_value": Criterion(
         unit="as measured",
         must_be="a number",
@@ -184,4 +212,3 @@ CRITERIA = {
         is_of_any=True,
     ),
 }
-DURATION, FAILURES, LEARNED, CLEAR = "max_duration_s", "failures", "learned_factor", "clear_for_s"

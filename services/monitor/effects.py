@@ -41,6 +41,7 @@ class Effects:
     ) -> None:
         self._sessions, self._rules, self._clock = sessions, rules, clock
         self._pages, self._changed = pages, changed
+        self._begun = clock.now()
 
     async def take(self, occurrences: Sequence[Occurrence]) -> None:
         """Store the effects of all in one transaction; durable on return, and the same however often it is called."""
@@ -90,7 +91,8 @@ class Effects:
         limits = await limits_of(session, rules)
         bearings = []
         for rule, occurrence in pairs:
-            bearings.append(await bearing(rule, occurrence, limits[rule.name], runs.StoredRuns(session), now))
+            history, since = runs.StoredRuns(session), self._begun if again else None
+            bearings.append(await bearing(rule, occurrence, limits[rule.name], history, now, listening_since=since))
         return await episodes.apply(session, bearings, now=now, pages=self._pages, again=again)
 
     def _measure(

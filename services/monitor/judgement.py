@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from schemas.envelope import EventData
 from schemas.metrics import MetricSampled
 from schemas.runs import RunCrashed, RunFailed, RunLate, RunOverrun
+from schemas.services import ServiceHeartbeat
 from services.monitor.advance import Bearing
 from services.monitor.criteria import BAD, CLEAR, CRITERIA, FAILURES, GOOD, Circumstances, Verdict
 from services.monitor.decide import Sign
@@ -35,18 +37,25 @@ class RunHistory(Protocol):
 
 
 async def bearing(
-    rule: AlertRule, occurrence: Occurrence, held_back: RuleLimits, history: RunHistory, now: datetime
+    rule: AlertRule,
+    occurrence: Occurrence,
+    held_back: RuleLimits,
+    history: RunHistory,
+    now: datetime,
+    *,
+    listening_since: datetime | None = None,
 ) -> Bearing:
-    """The event as the rule sees it."""
+    """The event as the rule sees it. `listening_since` is given where an event that is held back is judged again."""
     event, data = occurrence
-    verdict = await _judge(rule, data, held_back, history, now)
+    around = Circumstances(now, event.time, listening_since=listening_since)
+    verdict = await _judge(rule, data, held_back, history, around)
     counts_from = rule.counts_from if event.type in rule.on else None
     at: datetime = getattr(data, counts_from) if counts_from else event.time
     return Bearing(rule, event, verdict, at, _for(held_back.limits.get(CLEAR, _AT_ONCE), data))
 
 
 async def _judge(
-    rule: AlertRule, data: EventData, held_back: RuleLimits, history: RunHistory, now: datetime
+    rule: AlertRule, data: EventData, held_back: RuleLimits, history: RunHistory, around: Circumstances
 ) -> Verdict:
     """Good, bad, or neither. What ends a trouble needs no limit, and ends it also while the rule is switched off."""
     if data.type in rule.resolved_by:
@@ -60,7 +69,7 @@ async def _judge(
     for name, limit in held_back.limits.items():
         value = _for(limit, data)
         failures = await _failures(history, data) if name == FAILURES and value > 1 else 1
-        verdict = CRITERIA[name].judge(data, value, Circumstances(now, failures))
+        verdict = CRITERIA[name].judge(data, value, replace(around, failures_in_row=failures))
         if verdict.sign is not Sign.BAD:
             return verdict
     return BAD
@@ -69,6 +78,8 @@ async def _judge(
 def _for(limit: Limit, data: EventData) -> float:
     if isinstance(data, MetricSampled):
         return limit.of(data.of, None)
+    if isinstance(data, ServiceHeartbeat):
+        return limit.of(data.service, None)
     return limit.of(getattr(data, "flow", None), getattr(data, "deployment", None))
 
 

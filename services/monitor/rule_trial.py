@@ -140,7 +140,10 @@ class Trial:
         for rule in (rule for rule in self._rules.matching(event.type) if rule.concerns(data)):
             limits = {t.name: Limit(t.default, t.overrides) for t in self._rules.thresholds if t.rule == rule.name}
             held_back = RuleLimits(limits=limits)
-            case = case_of(await bearing(rule, Occurrence(event, data), held_back, self._runs, now))
+            since = BEGIN if again else None
+            case = case_of(
+                await bearing(rule, Occurrence(event, data), held_back, self._runs, now, listening_since=since)
+            )
             seen = case.episode in self._episodes
             trouble = self._troubles.get(case.fingerprint, Trouble())
             step = advance(case, trouble, seen=seen, now=now if again else None)

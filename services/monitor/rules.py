@@ -14,6 +14,7 @@ from schemas.alerts import Severity
 from schemas.catalog import EVENT_TYPES
 from schemas.envelope import EventData
 from schemas.metrics import MetricSampled
+from services.monitor.criteria import CLEAR, SILENT
 from services.monitor.limits import Threshold
 from services.monitor.wording import check_template
 
@@ -38,6 +39,7 @@ class AlertRule(BaseModel):
         min_length=1,
         description="For lab.metric.sampled.v1: which measurement; its limit says what is bad",
     )
+    of: str | None = Field(default=None, min_length=1, description="For a measurement: of this subject alone")
     counts_from: str | None = Field(
         default=None, description="Time in the payload of `on` types; whatever ends it later than that has ended it"
     )
@@ -74,6 +76,8 @@ class AlertRule(BaseModel):
     def _consistent(self) -> Self:
         if (self.metric is None) != (MetricSampled.type not in self.on):
             raise ValueError(f"metric: goes with on: [{MetricSampled.type}], and that with it")
+        if self.of is not None and self.metric is None:
+            raise ValueError("of: goes with metric:, which says what is measured of it")
         both = set(self.on) & set(self.resolved_by)
         if both:
             raise ValueError(f"{', '.join(sorted(both))} cannot both raise and resolve the alert")
@@ -96,7 +100,9 @@ class AlertRule(BaseModel):
 
     def concerns(self, data: EventData) -> bool:
         """Whether an event of one of the rule's types is about what it watches."""
-        return self.metric is None or (isinstance(data, MetricSampled) and data.name == self.metric)
+        if self.metric is None:
+            return True
+        return isinstance(data, MetricSampled) and data.name == self.metric and self.of in {None, data.of}
 
 
 class AlertRules(BaseModel):
@@ -131,6 +137,10 @@ class AlertRules(BaseModel):
             if (threshold.rule, threshold.name) in seen:
                 raise ValueError(f"{place}: is there twice")
             seen.add((threshold.rule, threshold.name))
+        for rule_name in {rule for rule, name in seen if name == SILENT} & {
+            rule for rule, name in seen if name == CLEAR
+        }:
+            raise ValueError(f"thresholds: {rule_name}: silence is over at once; leave out {CLEAR}")
         return self
 
     def matching(self, type_: str) -> tuple[AlertRule, ...]:

@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from datalab.bus.publisher import Publisher
 from datalab.bus.topics import ensure_topics
 from datalab.runtime.settings import PROJECT_ROOT
 from schemas.catalog import TopicSpec
+from schemas.codec import EncodedRecord
 from tests.e2e.conftest import Lab
 
 T = TypeVar("T")
@@ -94,3 +96,13 @@ def user_topic(lab: Lab) -> str:
     spec = TopicSpec(name=name, owner="test", key="none", description="of a test", partitions=1, retention_hours=1)
     asyncio.run(ensure_topics(lab.addresses.kafka, [spec]))
     return name
+
+
+def put(lab: Lab, topic: str, message: dict[str, Any]) -> None:
+    """A plain message on a topic."""
+
+    async def publish() -> None:
+        async with Publisher(lab.addresses.kafka, "test") as publisher:
+            await publisher.publish_record(topic, EncodedRecord(None, json.dumps(message).encode(), []))
+
+    asyncio.run(publish())

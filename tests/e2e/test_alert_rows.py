@@ -1,67 +1,87 @@
-"""The guide's table of alerts: each row's real condition, its message in the inbox while it lasts, and its end.
-
-The row about data quality is told by the demonstration (`test_demo.py`), which drops a file with broken rows.
-"""
+"""The guide's table of alerts: each row's real condition, its message in the inbox while it lasts, and its end."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from datalab.local.demo.samples import drop, real_prices
+from datalab.local.demo.samples import Sample, drop, real_prices
+from flows.config import FlowSettings
+from tests.e2e import neighbour
 from tests.e2e.conftest import Lab
-from tests.e2e.runs import ended, get, messages, trigger, user_topic, wait_for
+from tests.e2e.runs import completed, ended, get, messages, post, put, trigger, user_topic, wait_for
+from tests.support.processes import free_port
 
 CHANNELS = ("email", "slack", "teams", "webhook")
-ETL = "medallion-etl/medallion-etl-daily"
 KAFKA_PIPELINE = "kafka-pipeline/kafka-pipeline"
+RETRIES = FlowSettings().task_retries
+
+
+def alerts(lab: Lab, rule: str, status: str, **labels: str) -> list[dict[str, Any]]:
+    """The alerts of a rule with these labels and this status, the newest first."""
+    found = get(f"{lab.addresses.monitor}/v1/alerts", rule=rule, status=status)["alerts"]
+    return [a for a in found if labels.items() <= a["labels"].items()]
 
 
 def alert(lab: Lab, rule: str, status: str, **labels: str) -> dict[str, Any]:
-    """The alert of a rule with these labels, once it has this status."""
-
-    def look() -> dict[str, Any] | None:
-        found = get(f"{lab.addresses.monitor}/v1/alerts", rule=rule, status=status)["alerts"]
-        fitting = (a for a in found if labels.items() <= a["labels"].items())
-        return next(fitting, None)
-
-    return wait_for(look, f"{rule} {status} for {labels}")
+    """The newest of them, once there is one."""
+    return wait_for(lambda: next(iter(alerts(lab, rule, status, **labels)), None), f"{rule} {status} for {labels}")
 
 
-def told(lab: Lab, mentions: str, status: str) -> None:
-    """Every channel has a message about it with this status."""
+def told(lab: Lab, mentions: str, status: str, severity: str) -> None:
+    """Every channel has a message about it with this status and severity."""
+
+    def look(channel: str) -> bool:
+        found = (json.dumps(message).lower() for message in messages(lab, channel, mentions))
+        return any(status in text and severity in text for text in found)
+
     for channel in CHANNELS:
         wait_for(
-            lambda channel=channel: [m for m in messages(lab, channel, mentions) if status in json.dumps(m).lower()],
-            f"a {status} message about {mentions} by {channel}",
+            lambda channel=channel: look(channel),
+            f"a {status} message of severity {severity} about {mentions} by {channel}",
             within_s=60,
         )
 
 
+def tries(lab: Lab, run_id: str) -> int:
+    """How often the task of the run that was tried most was tried."""
+    found = post(f"{lab.addresses.prefect_api}/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    return max((task["run_count"] for task in found), default=0)
+
+
 @pytest.mark.timeout(240)
 def test_a_flow_that_failed_after_all_its_retries_is_critical(lab: Lab) -> None:
-    missing = lab.addresses.landing / "stocks" / "promised-and-never-sent.csv"
-    arrived = {
-        "uri": missing.as_uri(), "path": str(missing), "name": missing.name, "dataset": "stocks", "format": "csv",
-        "size_bytes": 1, "sha256": "0" * 64, "modified_at": "2026-03-02T10:00:00Z",
+    topic, port = user_topic(lab), free_port()
+    put(lab, topic, {"port": port})
+    parameters = {
+        "topico_entrada": topic, "topico_saida": user_topic(lab), "espera_s": 2, "processador": neighbour.PROCESSOR,
     }  # fmt: skip
-    lab.must("publish", "lab.file.arrived.v1", "--data", json.dumps(arrived))
 
-    firing = alert(lab, "flow-failed", "firing", deployment=ETL)
-    assert firing["severity"] == "critical"
-    assert missing.name in firing["description"]
-    told(lab, firing["annotations"]["run_name"], "firing")
+    run_id = trigger(lab, "kafka-pipeline", **parameters)
+    wait_for(lambda: tries(lab, run_id) > 1, "a second try")
+    assert not alerts(lab, "flow-failed", "firing", deployment=KAFKA_PIPELINE), "told while it is tried again"
+    firing = alert(lab, "flow-failed", "firing", deployment=KAFKA_PIPELINE)
+    assert tries(lab, run_id) == 1 + RETRIES
+    assert (firing["severity"], firing["annotations"]["run_id"]) == ("critical", run_id)
+    assert "ConnectionRefusedError" in firing["description"]
+    told(lab, firing["annotations"]["run_name"], "firing", "critical")
 
-    drop(real_prices(), lab.addresses.landing / "stocks" / "after-the-failure.csv")
-    over = alert(lab, "flow-failed", "resolved", deployment=ETL)
+    # The neighbour is back: the message that waited is processed after all.
+    with socket.create_server(("127.0.0.1", port)):
+        completed(lab, trigger(lab, "kafka-pipeline", **parameters))
+    over = alert(lab, "flow-failed", "resolved", deployment=KAFKA_PIPELINE)
     assert over["episode"] == firing["episode"]
-    told(lab, firing["annotations"]["run_name"], "resolved")
+    told(lab, firing["annotations"]["run_name"], "resolved", "critical")
 
 
 @pytest.fixture
@@ -84,11 +104,38 @@ def test_a_flow_beyond_its_limit_is_a_warning_while_it_still_runs(lab: Lab) -> N
     run = get(f"{lab.addresses.prefect_api}/flow_runs/{run_id}")
     assert run["state_type"] == "RUNNING"
     assert firing["severity"] == "warning"
-    told(lab, run["name"], "firing")
+    told(lab, run["name"], "firing", "warning")
 
     ended(lab, run_id)
     alert(lab, "flow-duration", "resolved", run_id=run_id)
-    told(lab, run["name"], "resolved")
+    told(lab, run["name"], "resolved", "warning")
+
+
+def put_down(landing: Path, name: str, lines: list[bytes]) -> Path:
+    """A file of these lines, complete as soon as it is there."""
+    sample = Sample(name, b"\n".join(lines) + b"\n", len(lines) - 1, broken_rows=0, repeated_rows=0)
+    return drop(sample, landing / f"{name}-{uuid.uuid4().hex[:8]}.csv")
+
+
+@pytest.mark.timeout(240)
+def test_bad_data_is_an_error_until_good_data_comes(lab: Lab) -> None:
+    landing = lab.addresses.landing / "stocks"
+    # Volumes below zero, which the gate does not let pass.
+    header, *rows = real_prices().content.splitlines()[:1201]
+    negative = [re.sub(rb",[^,]+,([^,]+)$", rb",-1,\1", row) for row in rows[:20]]
+    bad = put_down(landing, "bad", [header, *negative, *rows[20:]])
+
+    firing = wait_for(
+        lambda: next((a for a in alerts(lab, "data-quality", "firing") if bad.name in a["description"]), None),
+        f"data-quality firing for {bad.name}",
+    )
+    assert (firing["severity"], firing["labels"]) == ("error", {"dataset": "stocks"})
+    told(lab, bad.stem, "firing", "error")
+
+    put_down(landing, "good", [header, *rows])
+    over = alert(lab, "data-quality", "resolved", dataset="stocks")
+    assert over["episode"] == firing["episode"]
+    told(lab, bad.stem, "resolved", "error")
 
 
 @pytest.mark.timeout(240)
@@ -101,13 +148,13 @@ def test_a_service_that_does_not_answer_is_a_warning_until_it_does(lab: Lab) -> 
     finally:
         os.kill(pid, signal.SIGCONT)
     assert firing["severity"] == "warning"
-    told(lab, "mlflow", "firing")
+    told(lab, "mlflow is degraded: health", "firing", "warning")
 
     wait_for(lambda: _answers(f"{lab.addresses.mlflow}/health"), "MLflow")
     trigger(lab, "monitoring-5min")
     over = alert(lab, "resource-unavailable", "resolved", service="mlflow", check="health")
     assert over["episode"] == firing["episode"]
-    told(lab, "mlflow", "resolved")
+    told(lab, "mlflow is degraded: health", "resolved", "warning")
 
 
 def _answers(url: str) -> bool:

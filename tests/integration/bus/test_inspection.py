@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from datalab.bus.batch import Batch
 from datalab.bus.inspection import inspect_bus, topic_names
 from datalab.bus.publisher import Publisher
+from datalab.bus.reader import read_records
 from schemas.catalog import topics
 from schemas.codec import EncodedRecord
 
@@ -51,7 +54,47 @@ async def test_the_lag_of_a_group_counts_what_it_has_not_committed(
     view = await inspect_bus(kafka_bootstrap)
 
     # Two are left of the first partition, and all four of the one that the group has never committed.
-    assert [lag.lag for lag in view.groups if (lag.group, lag.topic) == (group, topic)] == [6]
+    [lag] = [lag for lag in view.groups if (lag.group, lag.topic) == (group, topic)]
+    assert lag.lag == 6
+    assert lag.oldest_unread is not None
+    assert lag.oldest_unread == await stored(kafka_bootstrap, topic, partition=0, offset=3)
+    assert view.topics[topic].recent == 9
+
+
+async def test_records_of_hours_ago_are_not_recent_and_the_oldest_unread_is_as_old_as_it_is(
+    kafka_bootstrap: str, publisher: Publisher, new_topic: NewTopic
+) -> None:
+    topic, group = await new_topic(partitions=1), f"test-{uuid.uuid4().hex[:8]}"
+    then = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap)
+    await producer.start()
+    for number in range(3):
+        await producer.send_and_wait(topic, str(number).encode(), timestamp_ms=int(then.timestamp() * 1000) + number)
+    await producer.stop()
+    await put(publisher, topic, 2, partition=0)
+    async with Batch(kafka_bootstrap, group, topic) as batch:
+        await batch.take(1, idle_s=5)
+        await batch.commit()
+
+    view = await inspect_bus(kafka_bootstrap)
+
+    assert (view.topics[topic].records, view.topics[topic].recent) == (5, 2)
+    [lag] = [lag for lag in view.groups if lag.group == group]
+    assert (lag.lag, lag.oldest_unread) == (4, then + timedelta(milliseconds=1))
+
+    async with Batch(kafka_bootstrap, group, topic) as batch:
+        await batch.take(4, idle_s=5)
+        await batch.commit()
+    [lag] = [lag for lag in (await inspect_bus(kafka_bootstrap)).groups if lag.group == group]
+    assert (lag.lag, lag.oldest_unread) == (0, None)
+
+
+async def stored(bootstrap: str, topic: str, partition: int, offset: int) -> datetime:
+    """When a record was stored, as a reader is told."""
+    async for record in read_records(bootstrap, [topic]):
+        if (record.partition, record.offset) == (partition, offset):
+            return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    raise LookupError(f"{topic}-{partition} has no offset {offset}")
 
 
 async def test_no_broker_and_one_that_never_answers_are_told_apart_in_time() -> None:

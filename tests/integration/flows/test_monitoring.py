@@ -125,17 +125,22 @@ async def test_a_lab_that_is_well_is_measured_and_nothing_is_announced(broker: s
     assert answer["services"] == dict.fromkeys(("ingest", "kafka", "prefect", "postgres", "host"), "ok")
     assert answer["topics"].keys() >= {spec.name for spec in topics()}
     assert answer["tables"] == {"silver/stocks": 3}
-    assert await events(broker, "lab.services") == []
+    [heartbeat] = await events(broker, "lab.services")
+    assert (heartbeat.type, heartbeat.data) == ("lab.service.heartbeat.v1", {"service": "monitoring"})
+    assert heartbeat.time.isoformat() == answer["checked_at"]
     measured = await events(broker, "lab.metrics")
     ours = {(e.data["of"], e.data["name"]): e for e in measured if e.source == SOURCE}
     assert ours["silver/stocks", "table.rows"].data["value"] == 3
     assert ours["ingest", "service.memory_bytes"].data["value"] > 10_000_000
     assert ours["ingest", "service.cpu_seconds"].data["value"] > 0
     assert ours["lab.files", "topic.records"].data["unit"] == "1"
+    assert ours["lab.files", "topic.recent_records"].data["value"] == 0
+    assert ours["silver/stocks", "table.schema_changes"].data["value"] == 0
+    assert ours["silver/stocks", "table.versions"].data["value"] == 1
     assert len([e for e in measured if e.source == SOURCE]) == answer["measurements"]
     text = await page()
     assert text.startswith("# Monitoring: all is well")
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Services", "Topics", "Lag", "Tables"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Services", "Topics", "Lag", "Runs and workers", "Tables"]
 
 
 async def test_a_service_that_hangs_is_announced_once_and_its_recovery_once(

@@ -25,3 +25,9 @@ def test_records_are_those_that_are_kept_and_every_partition_counts() -> None:
 )
 def test_lag_is_what_the_group_has_still_to_read(committed: dict[int, int], lag: int) -> None:
     assert TOPIC.lag(committed) == lag
+
+
+def test_of_each_partition_with_something_unread_the_place_where_the_group_goes_on() -> None:
+    assert TOPIC.unread({0: 25}) == {1: 0}
+    assert TOPIC.unread({0: 3, 1: 5}) == {0: 10}
+    assert TOPIC.unread({0: 25, 1: 5}) == {}

@@ -15,12 +15,15 @@ from flows.watch.announcements import NobodyToldError, Told
 from flows.watch.changes import Change, Kind
 from flows.watch.findings import Check, Measurement, Subject
 from flows.watch.look import Look
+from flows.watch.planning import PLANNING, PlanningHealth
 from flows.watch.report import monitoring_report, summary
+from flows.watch.schema_changes import SchemaChanges
 from flows.watch.services import Health, figures_of, targets
 from flows.watch.settings import WatchSettings
 from flows.watch.tables import LAKE, ROOT, LakeHealth, TableHealth
 from flows.watch.topics import TOPICS, TopicsHealth, judge
 from schemas.catalog import TopicSpec
+from schemas.metrics import POOL_SILENCE, RUN_WAITING, UNPLANNED
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MLFLOW = Subject("mlflow", "health")
@@ -29,7 +32,7 @@ process_cpu_seconds_total 12.5
 process_resident_memory_bytes 1.01646336e+08
 process_cpu_seconds_total_other 3
 """
-RUNS = TopicView("lab.runs", (PartitionView(0, 0, 1200), PartitionView(1, 5, 8)))
+RUNS = TopicView("lab.runs", (PartitionView(0, 0, 1200, recent=40), PartitionView(1, 5, 8, recent=2)))
 
 
 def a_look() -> Look:
@@ -38,15 +41,25 @@ def a_look() -> Look:
     )
     mlflow = Health(Check(MLFLOW, "a | b"), "http://m/health", 3.0)
     silver = Check(Subject(LAKE, "silver/t"))
-    table = TableHealth("silver/t", silver, 4, NOW - timedelta(hours=3), 1500, 2, 2_500_000, 1)
+    table = TableHealth(
+        "silver/t", silver, 4, NOW - timedelta(hours=3), 1500, 2, 2_500_000, 1, 5, SchemaChanges(1, "z (new)")
+    )
     broken = TableHealth("gold/b", Check(Subject(LAKE, "gold/b"), "cannot be read"))
-    view = BusView({"lab.runs": RUNS}, (GroupLag("monitor", "lab.runs", 7),))
+    view = BusView({"lab.runs": RUNS}, (GroupLag("monitor", "lab.runs", 7, NOW - timedelta(minutes=90)),))
     missing = Check(Subject("kafka", "topic lab.files"), "the topic does not exist")
+    waits = (
+        Measurement("etl/daily", RUN_WAITING, 1200, "s"),
+        Measurement("etl/hourly", RUN_WAITING, 0, "s"),
+        Measurement("etl/hourly", UNPLANNED, 0, "1"),
+        Measurement("mlops-pool", POOL_SILENCE, 180, "s"),
+        Measurement("etl-pool", POOL_SILENCE, 9, "s"),
+    )
     return Look(
         NOW,
         [ingest, mlflow],
         LakeHealth((table, broken), Check(ROOT)),
         TopicsHealth(view, (Check(TOPICS), Check(Subject("kafka", "topic lab.runs")), missing)),
+        PlanningHealth(Check(PLANNING), waits),
     )
 
 
@@ -58,11 +71,13 @@ def test_the_page_has_a_table_of_each_section() -> None:
         "| mlflow | health | 2026-03-02 09:00 UTC | a \\| b |",
         "| ingest | readiness | `http://i/readyz` | 12 | ok | 12.5 | 101.6 MB |",
         "| mlflow | health | `http://m/health` | 3,000 | **fails**: a \\| b | – | – |",
-        "| lab.files | – | – | – | **fails**: the topic does not exist |",
-        "| lab.runs | 2 | 1,203 | 1,200, 8 | ok |",
-        "| lab.runs | monitor | 7 |",
-        "| silver/t | 4 | 3 h | 1,500 | 2 | 2.5 MB | 1 | ok |",
-        "| gold/b | – | – | – | – | – | – | **fails**: cannot be read |",
+        "| lab.files | – | – | – | – | **fails**: the topic does not exist |",
+        "| lab.runs | 2 | 1,203 | 42 | 1,200, 8 | ok |",
+        "| lab.runs | monitor | 7 | 90 min |",
+        "| silver/t | 4 | 3 h | 1,500 | 2 | 2.5 MB | 1 | 5 | z (new) | ok |",
+        "| etl/daily | a run is due | 20 min |",
+        "| mlops-pool | workers are silent | 3 min |",
+        "| gold/b | – | – | – | – | – | – | – | – | **fails**: cannot be read |",
     ):
         assert line in page.splitlines(), line
 
@@ -94,8 +109,8 @@ def test_the_summary_is_json_and_counts() -> None:
     assert answer["findings"]["mlflow/health"] == "a | b"
     assert answer["lag"] == {"lab.runs/monitor": 7}
     assert answer["tables"] == {"silver/t": 1500, "gold/b": None}
-    # CPU and memory; age, rows, files, bytes; records and lag.
-    assert answer["measurements"] == 2 + 4 + 2
+    # CPU, memory; age, rows, files, bytes, small files, log, columns; records, recent ones, lag and its age; planning.
+    assert answer["measurements"] == 2 + 7 + 4 + 5
 
 
 def test_cpu_and_memory_come_out_of_prometheus_metrics() -> None:

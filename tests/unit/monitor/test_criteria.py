@@ -9,6 +9,7 @@ import pytest
 from schemas.catalog import parse_data
 from schemas.quality import RuleResult
 from schemas.runs import RunFailed
+from schemas.services import ServiceHeartbeat
 from services.monitor.criteria import CRITERIA, Circumstances, Verdict
 from services.monitor.decide import Sign
 from tests.support.monitor_events import degraded, quality_failed, run_event
@@ -20,12 +21,31 @@ def share(failed: int, checked: int, limit: float, **fields: object) -> Verdict:
     data = parse_data(quality_failed("stocks", rows_failed=failed)).model_copy(
         update={"rows_checked": checked, **fields}
     )
-    return CRITERIA["max_failed_ratio"].judge(data, limit, Circumstances(NOW))
+    return CRITERIA["max_failed_ratio"].judge(data, limit, Circumstances(NOW, NOW))
 
 
 def lasting(seconds: float, limit: float) -> Verdict:
     data = parse_data(degraded("mlflow", since=NOW - timedelta(seconds=seconds)))
-    return CRITERIA["for_s"].judge(data, limit, Circumstances(NOW))
+    return CRITERIA["for_s"].judge(data, limit, Circumstances(NOW, NOW))
+
+
+def silent(seconds: float, *, listening_for: float | None) -> Verdict:
+    """A heartbeat of so long ago, judged by somebody who has listened for so long; None: when it comes."""
+    since = None if listening_for is None else NOW - timedelta(seconds=listening_for)
+    around = Circumstances(NOW, NOW - timedelta(seconds=seconds), listening_since=since)
+    return CRITERIA["silent_s"].judge(ServiceHeartbeat(service="monitoring"), 900, around)
+
+
+def test_silence_is_bad_once_it_has_lasted_and_somebody_has_listened_for_as_long() -> None:
+    assert silent(900, listening_for=10_000).sign is Sign.BAD
+    assert silent(899, listening_for=10_000)[::2] == (Sign.GOOD, True)
+    # A lab that was off for the night: the monitor has only just begun.
+    assert silent(30_000, listening_for=899)[::2] == (Sign.GOOD, True)
+    assert silent(30_000, listening_for=900).sign is Sign.BAD
+
+
+def test_a_heartbeat_out_of_a_backlog_is_good_news_whatever_its_age() -> None:
+    assert silent(30_000, listening_for=None)[::2] == (Sign.GOOD, True)
 
 
 def test_a_share_of_rows_above_the_limit_raises_and_one_that_is_allowed_ends() -> None:
@@ -46,7 +66,7 @@ def test_a_file_that_is_refused_as_a_whole_raises_whatever_the_share() -> None:
 
 @pytest.mark.parametrize(("failures", "sign"), [(1, None), (2, None), (3, Sign.BAD), (4, Sign.BAD)])
 def test_failures_must_come_in_a_row(failures: int, sign: Sign | None) -> None:
-    judged = CRITERIA["failures"].judge(parse_data(run_event(RunFailed)), 3, Circumstances(NOW, failures))
+    judged = CRITERIA["failures"].judge(parse_data(run_event(RunFailed)), 3, Circumstances(NOW, NOW, failures))
     assert judged.sign is sign
     assert not judged.held
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from datalab.runtime.settings import PROJECT_ROOT
 from flows.config import DEPLOYMENTS
 from services.monitor.rule_file import RuleFileError, read_rules
+from services.monitor.rule_tests import read_tests
 
 SHIPPED = read_rules(PROJECT_ROOT / "config" / "alerts.yaml")
 GOOD = """
@@ -47,6 +49,20 @@ def test_every_shipped_runbook_is_a_heading_that_is_there() -> None:
         assert f"### {anchor}\n" in (PROJECT_ROOT / page).read_text("utf-8"), rule.name
 
 
+def test_every_shipped_rule_has_a_runbook_in_both_languages_a_test_and_a_name_on_the_pages() -> None:
+    tested = {e.rule for test in read_tests(PROJECT_ROOT / "config/tests/alerts.yaml").tests for e in test.expect}
+    portuguese = (PROJECT_ROOT / "docs/operations/alerts.pt-BR.md").read_text("utf-8")
+    words = [
+        yaml.safe_load((PROJECT_ROOT / f"services/dashboard/words/{lang}.yaml").read_text()) for lang in ("en", "pt")
+    ]
+    for rule in SHIPPED.rules:
+        assert f"### {rule.name}\n" in portuguese, rule.name
+        assert rule.name in tested, rule.name
+        assert all(f"rule.{rule.name}" in language for language in words), rule.name
+    for threshold in SHIPPED.thresholds:
+        assert all(f"limit.{threshold.name}" in language for language in words), threshold.name
+
+
 def test_limits_of_deployments_are_shipped_for_those_that_there_are() -> None:
     known = {deployment.full_name for deployment in DEPLOYMENTS}
     [duration] = [threshold for threshold in SHIPPED.thresholds if threshold.name == "max_duration_s"]
@@ -82,6 +98,7 @@ def test_matching_finds_what_raises_and_what_resolves(tmp_path: Path) -> None:
         ("{{ data.dataset }}", "{{ dataset }}", "template: unknown name dataset; known: data, event, labels"),
         ("severity: error", "severity: error\n    severty: x", "severty: Extra inputs are not permitted"),
         ("    summary", "    #", "summary: Field required"),
+        ("    labels", "    of: lab.runs\n    labels", "of: goes with metric:, which says what is measured of it"),
         ("name: data-quality", "name: Data Quality", "String should match pattern"),
     ],
 )
@@ -158,6 +175,17 @@ def test_an_error_in_a_threshold_or_a_time_is_named_too(tmp_path: Path, old: str
     assert reason in refusal(tmp_path, LIMITED.replace(old, new))
 
 
+def test_silence_and_an_end_that_has_to_last_do_not_go_together(tmp_path: Path) -> None:
+    content = """
+rules:
+  - {name: quiet, on: [lab.service.heartbeat.v1], labels: [service], severity: error, summary: "{{ data.service }}"}
+thresholds:
+  - {rule: quiet, name: silent_s, description: d, default: 60}
+  - {rule: quiet, name: clear_for_s, description: d, default: 5}
+"""
+    assert "thresholds: quiet: silence is over at once; leave out clear_for_s" in refusal(tmp_path, content)
+
+
 def test_every_threshold_is_declared_for_what_it_judges() -> None:
     assert {(t.rule, t.name) for t in SHIPPED.thresholds} == {
         ("flow-duration", "max_duration_s"),
@@ -170,4 +198,12 @@ def test_every_threshold_is_declared_for_what_it_judges() -> None:
         ("consumer-lag", "max_value"),
         ("stale-table", "max_value"),
         ("small-files", "max_value"),
+        ("oldest-unread", "max_value"),
+        ("dead-letters", "max_value"),
+        ("schema-drift", "max_value"),
+        ("certificate-expiry", "min_value"),
+        ("run-waiting", "max_value"),
+        ("schedule-missed", "max_value"),
+        ("worker-silent", "max_value"),
+        ("heartbeat-missing", "silent_s"),
     }
