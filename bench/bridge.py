@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2000, help="that start a run, and single calls beside them")
     parser.add_argument("--peer-events", type=int, default=300, help="for Prefect's automation")
     parser.add_argument("--unmatched", type=int, default=60_000)
+    parser.add_argument("--creators", type=int, default=1, help="Prefect servers beside the first, to create runs")
     parser.add_argument("--seconds", type=int, default=20, help="of 10 events/s")
     given = parser.parse_args()
     report("bridge", repeat(given.repeats, lambda _: asyncio.run(once(given))), KEYS)
@@ -43,7 +44,7 @@ def main() -> None:
 
 async def once(given: argparse.Namespace) -> Mapping[str, float]:
     """One lab from nothing to nothing."""
-    async with parts() as lab:
+    async with parts(given.creators) as lab:
         single = await single_calls(lab.api, given.events)
         by_automation = await automation(lab.api, given.peer_events)
         runs_per_s = await _backlog(lab, given.events)

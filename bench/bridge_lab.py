@@ -20,6 +20,8 @@ from datalab.bus.inspection import inspect_bus
 from datalab.bus.publisher import Publisher
 from datalab.local.layout import LabLayout
 from datalab.local.parts.postgres import embedded_url
+from datalab.local.parts.prefect import CREATOR
+from datalab.local.plan import all_parts
 from schemas.envelope import Event, new_event
 from schemas.metrics import MetricSampled
 from services.bridge.app import build
@@ -39,19 +41,24 @@ class Parts:
     database: str
     api_url: str
     api: PrefectApi
+    creators: Sequence[str]
 
 
 @asynccontextmanager
-async def parts() -> AsyncIterator[Parts]:
-    """What the bridge needs, in an empty directory."""
+async def parts(creators: int = 0) -> AsyncIterator[Parts]:
+    """What the bridge needs, in an empty directory, with so many Prefect servers that only create runs."""
+    names = [name for name in (part.name for part in all_parts(creators=creators)) if name.startswith(CREATOR)]
     with (
         tempfile.TemporaryDirectory(prefix="datalab-bench-") as home,
-        lab_parts(Path(home), ["prefect", "topics", "migrations"]) as state,
+        lab_parts(
+            Path(home), ["prefect", "topics", "migrations", *names], {"DATALAB_PREFECT_CREATORS": str(creators)}
+        ) as state,
     ):
         api_url = f"http://127.0.0.1:{state.parts['prefect'].ports['prefect']}/api"
         kafka = f"127.0.0.1:{state.parts['kafka'].ports['kafka']}"
         async with httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=60) as client:
-            yield Parts(kafka, embedded_url(LabLayout.at(Path(home))), api_url, PrefectApi(client))
+            others = [f"http://127.0.0.1:{state.parts[name].ports[name]}/api" for name in names]
+            yield Parts(kafka, embedded_url(LabLayout.at(Path(home))), api_url, PrefectApi(client), others)
 
 
 async def publish(lab: Parts, events: Sequence[Event]) -> None:
@@ -71,7 +78,8 @@ async def running_bridge(lab: Parts, rules: Sequence[dict[str, Any]]) -> AsyncIt
         path.write_text(yaml.safe_dump_all(rules), "utf-8")
         settings = BridgeSettings.model_validate(
             {"datalab_config_dir": folder, "bridge_group": group, "kafka_bootstrap_servers": lab.kafka,
-             "database_url": lab.database, "prefect_api_url": lab.api_url}
+             "database_url": lab.database, "prefect_api_url": lab.api_url,
+             "bridge_prefect_creators": ",".join(lab.creators)}
         )  # fmt: skip
         async with build(settings) as bridge:
             working = asyncio.create_task(bridge.work(stop))

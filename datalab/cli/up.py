@@ -40,12 +40,13 @@ def register(app: typer.Typer) -> None:
 def bring_up(*, detach: bool, only: list[str] | None = None) -> int:
     """Start the lab unless it runs, saying what happens; returns the exit code of `datalab up`."""
     from datalab.cli.fetch import fetch_with_progress
+    from datalab.local.assembly import configuration
     from datalab.local.console import messages
     from datalab.local.control import running
     from datalab.local.doctor import examine
     from datalab.local.jars import JarFetchError
     from datalab.local.layout import LabLayout
-    from datalab.local.plan import PlanError, all_parts, select
+    from datalab.local.plan import PlanError, all_parts, creators, select
     from datalab.runtime.settings import LabSettings
 
     console, layout = messages(), LabLayout.at(LabSettings().datalab_home)
@@ -56,7 +57,7 @@ def bring_up(*, detach: bool, only: list[str] | None = None) -> int:
             console.print(f"{fault.name}: {fault.detail}. Mend it with: {fault.mend}", soft_wrap=True, markup=False)
         return NOT_POSSIBLE
     try:
-        select(all_parts(), only or [])
+        select(all_parts(creators=creators(configuration())), only or [])
         fetch_with_progress(console)
     except (PlanError, JarFetchError) as error:
         console.print(str(error), soft_wrap=True, markup=False)

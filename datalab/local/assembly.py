@@ -15,7 +15,7 @@ from datalab.local.java import JavaMissingError, find_java
 from datalab.local.layout import LabLayout
 from datalab.local.parts.base import Lab, Part
 from datalab.local.parts.postgres import embedded_url
-from datalab.local.plan import all_parts, select, wanted_ports
+from datalab.local.plan import all_parts, creators, select, wanted_ports
 from datalab.local.ports import PortBook
 from datalab.local.state import LabState
 from datalab.runtime.settings import PROJECT_ROOT
@@ -43,7 +43,7 @@ def assemble(
     """
     environ = configuration(environ)
     external = external_database(layout, environ)
-    parts = all_parts(external_postgres=external is not None)
+    parts = all_parts(external_postgres=external is not None, creators=creators(environ))
     if only is not None:
         parts = select(parts, only)
     wanted = wanted_ports(parts, environ)

@@ -17,7 +17,7 @@ from datalab.local.control import running
 from datalab.local.jars import JarCache
 from datalab.local.java import JavaMissingError, find_java
 from datalab.local.layout import LabLayout, cache_dir
-from datalab.local.plan import all_parts, wanted_ports
+from datalab.local.plan import PlanError, all_parts, creators, wanted_ports
 from datalab.local.ports import is_free
 
 _GIB = 1024**3
@@ -155,7 +155,10 @@ def _database(subject: Subject) -> Finding:
 def _ports(subject: Subject) -> Finding:
     if running(subject.layout):
         return Finding("ports", "ok", "in use by this lab")
-    wanted = wanted_ports(all_parts(), subject.environ)
+    try:
+        wanted = wanted_ports(all_parts(creators=creators(subject.environ)), subject.environ)
+    except PlanError as error:
+        return Finding("ports", "fail", str(error), "unset it, or set it as README.md says")
     if taken := [f"{name} {port}" for name, port in wanted.items() if not is_free(port)]:
         return Finding(
             "ports",

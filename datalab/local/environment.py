@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datalab.local.layout import LabLayout
 from datalab.local.marked import LAB_MARK
+from datalab.local.parts.prefect import CREATOR
 from datalab.local.receivers import receivers
 from datalab.runtime.settings import PROJECT_ROOT
 
@@ -17,7 +18,8 @@ _LOCAL = "127.0.0.1,localhost,::1"
 _SERVICES = ("ingest", "bridge", "monitor", "notifier", "dashboard")
 # What the caller's shell says about another Prefect, Spark or Python must not reach the lab.
 _DROPPED_PREFIXES = ("PREFECT_", "SPARK_", "MLFLOW_", "PYSPARK_", "JAVA_TOOL_", "PGHOST", "PGPORT", "PGUSER", "PGDATA")
-_DROPPED = ("PYTHONHOME", "PYTHONSTARTUP", "CLASSPATH", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "PGDATABASE", "PGPASSWORD")
+_DROPPED = ("PYTHONHOME", "PYTHONSTARTUP", "CLASSPATH", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "PGDATABASE", "PGPASSWORD",
+            "BRIDGE_PREFECT_CREATORS")  # fmt: skip
 
 
 def lab_environment(
@@ -67,7 +69,9 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
         "INBOX_SMTP_PORT": ("inbox-smtp", "{}"),
         **{f"{name.upper()}_URL": (name, "http://127.0.0.1:{}") for name in _SERVICES},
     }
-    return {name: form.format(ports[port]) for name, (port, form) in forms.items() if port in ports}
+    found = {name: form.format(ports[port]) for name, (port, form) in forms.items() if port in ports}
+    creators = [f"http://127.0.0.1:{number}/api" for name, number in ports.items() if name.startswith(CREATOR)]
+    return found | ({"BRIDGE_PREFECT_CREATORS": ",".join(creators)} if creators else {})
 
 
 def _runtime(kept: Mapping[str, str]) -> dict[str, str]:

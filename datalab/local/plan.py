@@ -10,17 +10,28 @@ from datalab.local.parts.kafka import Kafka
 from datalab.local.parts.mlflow import MLflow
 from datalab.local.parts.one_shots import Deployments, Migrations, Topics
 from datalab.local.parts.postgres import ExternalPostgres, Postgres
-from datalab.local.parts.prefect import PrefectServer, PrefectWorker
+from datalab.local.parts.prefect import PrefectCreator, PrefectServer, PrefectWorker
 from datalab.local.parts.services import HttpPart
 from datalab.local.parts.spark import SparkConnect
 
+_MOST_CREATORS = 4
+
 
 class PlanError(ValueError):
-    """The parts cannot be ordered: an unknown name, or a circle."""
+    """The parts cannot be ordered: an unknown name, a circle, or a number of them that cannot be."""
 
 
-def all_parts(*, external_postgres: bool = False) -> list[Part]:
-    """Every part of a full lab. The first are started first where the processors are busy."""
+def creators(environ: Mapping[str, str]) -> int:
+    """How many Prefect servers only create runs, beside the first: DATALAB_PREFECT_CREATORS. Raises PlanError."""
+    wanted = environ.get("DATALAB_PREFECT_CREATORS", "").strip() or "0"
+    if not wanted.isdecimal() or int(wanted) > _MOST_CREATORS:
+        raise PlanError(f"DATALAB_PREFECT_CREATORS: is {wanted!r}; write a number from 0 to {_MOST_CREATORS}")
+    return int(wanted)
+
+
+def all_parts(*, external_postgres: bool = False, creators: int = 0) -> list[Part]:
+    """Every part of a full lab. The first are started first where the processors are busy. `creators` is how many
+    Prefect servers there are only for creating runs."""
     return [
         ExternalPostgres() if external_postgres else Postgres(),
         Kafka(),
@@ -28,6 +39,7 @@ def all_parts(*, external_postgres: bool = False) -> list[Part]:
         SparkConnect(),
         Migrations(),
         Topics(),
+        *(PrefectCreator(number + 1) for number in range(creators)),
         Deployments(),
         PrefectWorker("etl-worker", "etl-pool"),
         PrefectWorker("mlops-worker", "mlops-pool"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 import httpx
@@ -35,6 +36,8 @@ from services.bridge.pauses import Pauses
 from services.bridge.prefect_history import PrefectHistory
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
 from services.bridge.prefect_runs import RunCreator
+from services.bridge.prefect_servers import PrefectServers
+from services.bridge.pruning import Pruning
 from services.bridge.relay import Relay
 from services.bridge.relay_lead import Leadership
 from services.bridge.relay_outbox import Outbox
@@ -49,6 +52,9 @@ from services.bridge.waiting import WaitingTriggers
 from services.bridge.windows.closing import Closing
 from services.bridge.windows.store import Windows
 
+# So that one request computes while the other waits for Postgres.
+_LANES_PER_SERVER = 2
+
 
 @dataclass(frozen=True)
 class Bridge:
@@ -59,11 +65,12 @@ class Bridge:
     relay: Relay
     dispatcher: Dispatcher
     healing: Healing
+    pruning: Pruning
 
     async def work(self, stop: asyncio.Event) -> None:
         """Consume, serve the queue and relay until `stop` is set, without the HTTP face. Raises StuckError where that
         leads nowhere."""
-        parts = (self.relay, self.dispatcher, self.consuming, self.healing)
+        parts = (self.relay, self.dispatcher, self.consuming, self.healing, self.pruning)
         await run_all(stop, *(part.run(stop) for part in parts))
 
 
@@ -92,11 +99,20 @@ async def build(
         http = PrefectHttp(client, settings.prefect_api_url)
         sessions = create_sessions(engine)
         deployments, ledger = Deployments(http, clock), Ledger(sessions)
-        runs = RunCreator(http, deployments)
+        servers = PrefectServers(http, [PrefectHttp(client, url) for url in settings.prefect_creators], clock)
+        runs = RunCreator(servers, deployments)
         # Consuming comes last, for it needs all that is fed; it is only asked while the bridge runs.
         queue = _queue(settings, rules, runs, sessions, publisher, clock, lambda: consuming.has_caught_up)
         intake = Intake(queue.waiting, queue.windows, queue.pauses, queue.dispatcher.wake)
-        handler = TriggerHandler(rules, ledger, intake, runs, clock, patience_s=settings.bridge_deployment_patience_s)
+        handler = TriggerHandler(
+            rules,
+            ledger,
+            intake,
+            runs,
+            clock,
+            patience_s=settings.bridge_deployment_patience_s,
+            lanes=_LANES_PER_SERVER * len(servers),
+        )
         relay = Relay(
             PrefectHistory(http),
             Outbox(engine, publisher),
@@ -128,7 +144,8 @@ async def build(
         app.include_router(letters)
         app.include_router(traces_router(settings.kafka_bootstrap_servers, sessions))
         healing = Healing(progress, needs, clock, after_s=settings.bridge_heal_s)
-        yield Bridge(app, consuming, relay, queue.dispatcher, healing)
+        pruning = Pruning(sessions, rules, timedelta(days=settings.bridge_keep_days))
+        yield Bridge(app, consuming, relay, queue.dispatcher, healing, pruning)
 
 
 async def run(stop: asyncio.Event) -> None:

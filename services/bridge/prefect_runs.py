@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from services.bridge.deployments import DeploymentMissingError, Deployments
-from services.bridge.prefect_http import PrefectHttp, PrefectRefusedError
+from services.bridge.prefect_http import PrefectRefusedError
 
 # Prefect takes 100; a run takes it 20 to 40 ms, and all of them are one transaction.
 MOST_AT_ONCE = 50
@@ -31,11 +31,18 @@ class Wanted:
         return {**self.options, "idempotency_key": self.key, "parameters": self.parameters, "tags": self.tags}
 
 
+class Posting(Protocol):
+    """Where runs are asked for; see services.bridge.prefect_servers."""
+
+    async def post(self, path: str, body: Any) -> Any:
+        """The JSON of the answer; raises PrefectAwayError or PrefectRefusedError."""
+
+
 class RunCreator:
     """Creates runs whose parameters fit their deployment."""
 
-    def __init__(self, http: PrefectHttp, deployments: Deployments) -> None:
-        self._http, self._deployments = http, deployments
+    def __init__(self, servers: Posting, deployments: Deployments) -> None:
+        self._servers, self._deployments = servers, deployments
 
     async def create(self, deployment: str, wanted: Wanted) -> str:
         """The id of the one run with this key. Raises ParametersRefusedError, DeploymentMissingError,
@@ -51,10 +58,15 @@ class RunCreator:
         """The ids of the runs with these keys, in order; None for one that Prefect does not create or whose parameters
         do not fit, `create` tells why. At most MOST_AT_ONCE. Raises as `create` does."""
         known = await self._deployments.get(deployment)
+        if any(known.schema.fault(run.parameters) for run in runs):
+            # Perhaps only what is remembered is stale; a run that fits at its turn would come after later ones.
+            self._deployments.forget(deployment)
+            known = await self._deployments.get(deployment)
         fitting = [run for run in runs if known.schema.fault(run.parameters) is None]
         if not fitting:
             return [None] * len(runs)
-        answer = await self._http.post(f"/deployments/{known.id}/create_flow_run/bulk", [run.body() for run in fitting])
+        path = f"/deployments/{known.id}/create_flow_run/bulk"
+        answer = await self._servers.post(path, [run.body() for run in fitting])
         ids = {run.key: result["flow_run_id"] for run, result in zip(fitting, answer["results"], strict=True)}
         return [ids.get(run.key) for run in runs]
 
@@ -63,7 +75,7 @@ class RunCreator:
         if fault := known.schema.fault(wanted.parameters):
             raise ParametersRefusedError(f"{fault} (deployment {deployment})")
         try:
-            run = await self._http.post(f"/deployments/{known.id}/create_flow_run", wanted.body())
+            run = await self._servers.post(f"/deployments/{known.id}/create_flow_run", wanted.body())
         except PrefectRefusedError as error:
             if error.status != 404:
                 raise

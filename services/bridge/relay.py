@@ -23,8 +23,9 @@ from services.bridge.relay_outbox import Outbox
 from services.bridge.relay_tail import PrefectTail
 
 log = get_logger(__name__)
-# What is heard within this time is asked about together.
+# What is heard within this time is asked about together; and asking takes at most this share of Prefect's time.
 _PACE_S = 0.05
+_SHARE = 0.2
 _MEANWHILE_S = 0.5
 
 
@@ -51,6 +52,7 @@ class Relay:
         self._looking = Look(history, outbox, self._findings, clock)
         self._retry = RetryPolicy(first_s=0.5, longest_s=10.0)
         self._looked, self._told, self._leading = -1e9, -1e9, False
+        self._hearing_s = 0.0
         self._progressed, self._steps = clock.monotonic(), 0
         self._trouble = "has not finished a round yet"
 
@@ -101,7 +103,9 @@ class Relay:
         self._progressed = self._clock.monotonic()
 
     async def _tell_heard(self) -> None:
+        began = self._clock.monotonic()
         await self._hearing.hear()
+        self._hearing_s = self._clock.monotonic() - began
         await self._outbox.publish_pending()
         self._told = self._clock.monotonic()
 
@@ -116,7 +120,7 @@ class Relay:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._retry.delay_s(attempt) if attempt else self._poll_s)
             return
-        await asyncio.sleep(_PACE_S)
+        await asyncio.sleep(max(_PACE_S, self._hearing_s * (1 / _SHARE - 1)))
         waiting = asyncio.create_task(self._tail.wait(self._hearing.next_in_s(self._poll_s)))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([waiting, stopped], return_when=asyncio.FIRST_COMPLETED)

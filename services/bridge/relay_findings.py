@@ -23,6 +23,7 @@ class Findings:
     def __init__(self, history: PrefectHistory, outbox: Outbox) -> None:
         self._history, self._outbox = history, outbox
         self._settled: dict[str, None] = {}  # ids of states, oldest first
+        self._vanished: list[str] = []
 
     def settled(self, state_id: str | None) -> bool:
         """Whether nothing is left to be done about this state."""
@@ -76,8 +77,14 @@ class Findings:
         gone = [RunNews(run_id, DELETED, True, []) for run_id in run_ids]
         if gone:
             metrics.RUNS_VANISHED.inc(len(gone))
-            log.warning("runs.vanished", count=len(gone), first=gone[0].run_id)
+            self._vanished += [news.run_id for news in gone]
             await self._outbox.add(gone)
+
+    def tell_vanished(self) -> None:
+        """Log, in one line, how many runs vanished since the last call: who deletes a flow deletes thousands."""
+        if self._vanished:
+            log.warning("runs.vanished", count=len(self._vanished), first=self._vanished[0])
+            self._vanished.clear()
 
     async def _news(self, run: FlowRun, states: Sequence[State]) -> RunNews:
         flow, deployment = await self._history.flow_name(run), await self._history.deployment_name(run)

@@ -49,7 +49,10 @@ class Look:
         """Store all that is new. `heard` says of a state whether it came by the fast path. A look may take minutes,
         when there is much to catch up with: `meanwhile` is called again and again."""
         self._meanwhile = meanwhile
-        new = [*await self._follow_runs(), *await self._follow_events()]
+        try:
+            new = [*await self._follow_runs(), *await self._follow_events()]
+        finally:
+            self._findings.tell_vanished()
         lately = self._clock.now() - _ON_ITS_WAY
         for event in new:
             if event.time < lately and not heard(event.data["state_id"]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from datalab.runtime.settings import LabSettings
 
@@ -23,16 +23,38 @@ class BridgeSettings(LabSettings):
     bridge_relay_look_s: float = Field(default=15.0, gt=0)
     # How often to look at what waits for its turn; what this instance itself adds has it at once.
     bridge_queue_poll_s: float = Field(default=0.5, gt=0)
+    # APIs of Prefect servers beside the one of prefect_api_url, on its database, that only create runs: addresses
+    # separated by commas. The bridge does without those that do not answer.
+    bridge_prefect_creators: str = ""
     # How long Prefect may take to answer one request.
     bridge_prefect_timeout_s: float = Field(default=15.0, gt=0)
     # Not ready once an event or a batch has been worked on for so long, retries included.
     bridge_stall_s: float = Field(default=60.0, gt=0)
     # The process ends, to be started anew, once it is not ready for so long while all that it needs answers.
     bridge_heal_s: float = Field(default=180.0, gt=0)
+    # How long events are kept with the triggers that needed them, and what windows remember: as long as dead letters.
+    bridge_keep_days: float = Field(default=90.0, gt=0, le=36_500)
     # How often to look whether the files of rules have changed.
     bridge_rules_poll_s: float = Field(default=2.0, gt=0)
+
+    @field_validator("bridge_prefect_creators")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for url in _separated(value):
+            if not url.startswith(("http://", "https://")) or not url.rstrip("/").endswith("/api"):
+                raise ValueError("must be addresses like http://127.0.0.1:4201/api, separated by commas")
+        return value
+
+    @property
+    def prefect_creators(self) -> list[str]:
+        """The addresses of `bridge_prefect_creators`."""
+        return _separated(self.bridge_prefect_creators)
 
     @property
     def rules_dir(self) -> Path:
         """Where the rules are."""
         return self.datalab_config_dir / "rules"
+
+
+def _separated(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

@@ -5,9 +5,8 @@ Every step can be repeated by anyone at any time: the row's id and the run's key
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from datalab.bus.publisher import RecordRef
@@ -17,11 +16,12 @@ from datalab.runtime.logs import get_logger
 from datalab.store.tables.bridge import TriggerRow
 from schemas.envelope import Event
 from services.bridge import metrics
+from services.bridge.creating import Creating, Runs, tell_created, wanted_run
 from services.bridge.decisions import Decision, decide_all, trigger_id
 from services.bridge.deployments import DeploymentMissingError
 from services.bridge.intake import Intake, Match
 from services.bridge.prefect_http import PrefectRefusedError
-from services.bridge.prefect_runs import MOST_AT_ONCE, ParametersRefusedError, Wanted
+from services.bridge.prefect_runs import ParametersRefusedError
 from services.bridge.rules import Rule, RuleBook
 
 log = get_logger(__name__)
@@ -33,16 +33,6 @@ class Rules(Protocol):
     @property
     def book(self) -> RuleBook:
         """The rules in force now."""
-
-
-class Runs(Protocol):
-    """Where runs are created; see services.bridge.prefect_runs."""
-
-    async def create(self, deployment: str, wanted: Wanted) -> str:
-        """The id of the one run with this key."""
-
-    async def create_many(self, deployment: str, runs: Sequence[Wanted]) -> list[str | None]:
-        """The same for several, in order; None where it takes `create` to tell why not."""
 
 
 class Triggers(Protocol):
@@ -60,13 +50,21 @@ class Triggers(Protocol):
 class TriggerHandler:
     """Handles events. Raises PermanentError with the reasons once every rule had its turn; what Prefect or the
     database raise while away goes through, so that the event is tried again. What is not for the turn of
-    its event goes to the intake."""
+    its event goes to the intake. `lanes` is how many requests for runs may be under way for one batch."""
 
     def __init__(
-        self, rules: Rules, ledger: Triggers, intake: Intake, runs: Runs, clock: Clock, *, patience_s: float
+        self,
+        rules: Rules,
+        ledger: Triggers,
+        intake: Intake,
+        runs: Runs,
+        clock: Clock,
+        *,
+        patience_s: float,
+        lanes: int = 1,
     ) -> None:
         self._rules, self._ledger, self._intake, self._runs, self._clock = rules, ledger, intake, runs, clock
-        self._patience_s = patience_s
+        self._patience_s, self._creating = patience_s, Creating(ledger, runs, clock, lanes=lanes)
         self._missing_since: dict[str, float] = {}
 
     async def prepare(self, batch: Sequence[tuple[Event, RecordRef]]) -> set[RecordRef]:
@@ -93,18 +91,7 @@ class TriggerHandler:
         rows, new = await self._ledger.open_many(matches)
         for rule, count in Counter(row.rule for row in new).items():
             metrics.MATCHED.labels(rule).inc(count)
-        times = {event.id: event.time for _, event, _ in matches}
-        created: set[str] = set()
-        for deployment, group in by_deployment(rows):
-            wanted = [wanted_run(row) for row in group]
-            ids = await self._runs.create_many(deployment, wanted)
-            runs = {row.id: id_ for row, id_ in zip(group, ids, strict=True) if id_ is not None}
-            settled = await self._ledger.created_many(runs)
-            for row in group:
-                if row.id in settled:
-                    self._tell_created(row, runs[row.id], times[row.event_id])
-            created |= settled
-        return created
+        return await self._creating.create(rows, {event.id: event for _, event, _ in matches})
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Start the run of each rule that the event matches."""
@@ -139,20 +126,7 @@ class TriggerHandler:
             raise await self._dead(decision.rule, row, decision.reason, decision.error_class)
         run_id = await self._create(decision.rule, row)
         if await self._ledger.created(row.id, run_id):
-            self._tell_created(row, run_id, event.time)
-
-    def _tell_created(self, row: TriggerRow, run_id: str, happened: datetime) -> None:
-        metrics.CREATED.labels(row.rule).inc()
-        waited = max(0.0, (self._clock.now() - happened).total_seconds())
-        metrics.EVENT_TO_CREATED.observe(waited)
-        log.info(
-            "run.created",
-            rule=row.rule,
-            event_id=row.event_id,
-            run_id=run_id,
-            deployment=row.deployment,
-            seconds=waited,
-        )
+            tell_created(row, run_id, event.time, self._clock)
 
     async def _create(self, rule: Rule, row: TriggerRow) -> str:
         try:
@@ -173,18 +147,3 @@ class TriggerHandler:
             metrics.DEAD.labels(row.rule).inc()
             await self._intake.count_dead(rule)
         return PermanentError(reason, subjects=(row.rule,), cause=cause)
-
-
-def wanted_run(row: TriggerRow) -> Wanted:
-    """The run that a trigger asks for."""
-    return Wanted(row.idempotency_key, row.parameters, row.tags, row.options)
-
-
-def by_deployment(rows: Sequence[TriggerRow]) -> Iterator[tuple[str, list[TriggerRow]]]:
-    """As many rows of one deployment as a request may hold, in order."""
-    groups: defaultdict[str, list[TriggerRow]] = defaultdict(list)
-    for row in rows:
-        groups[row.deployment].append(row)
-    for deployment, group in groups.items():
-        for start in range(0, len(group), MOST_AT_ONCE):
-            yield deployment, group[start : start + MOST_AT_ONCE]

@@ -16,6 +16,7 @@ from datalab.runtime.logs import get_logger
 from datalab.store.tables.bridge import TriggerRow
 from services.bridge import metrics
 from services.bridge.burying import Burial
+from services.bridge.creating import Runs, by_deployment, wanted_run
 from services.bridge.deployments import DeploymentMissingError
 from services.bridge.limits import free_places
 from services.bridge.pauses import Pauses
@@ -23,7 +24,6 @@ from services.bridge.prefect_http import PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, ParametersRefusedError
 from services.bridge.refreshing import refreshed
 from services.bridge.rules import RuleBook
-from services.bridge.trigger import Runs, by_deployment, wanted_run
 from services.bridge.waiting import Group, WaitingTriggers, active, due, locked
 
 log = get_logger(__name__)

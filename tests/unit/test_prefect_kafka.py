@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Self
 
 from prefect.server.utilities.messaging import BrokerModule, CacheModule
+from prefect.server.utilities.messaging.memory import MemoryMessage, Topic
 
 import datalab.prefect_kafka
 from datalab.bus.publisher import RecordRef, RecordRefusedError
 from datalab.bus.retry import RetryPolicy
+from datalab.prefect_kafka.consumer import Consumer, deliver, waits_for
 from datalab.prefect_kafka.forwarder import Forwarder
+from datalab.prefect_kafka.gathering import Gathering, Told, told, whose
 from datalab.prefect_kafka.publisher import as_record
 from schemas.codec import EncodedRecord
 from tests.support.polling import eventually
@@ -103,3 +107,59 @@ async def test_a_record_that_kafka_refuses_does_not_stop_those_after_it() -> Non
     await eventually(kafka.seen, until=lambda taken: b"2" in taken)
     await carrying.close()
     assert kafka.taken == [b"0", b"2"]
+
+
+def test_a_record_is_read_as_it_was_written_and_says_whose_services_it_waits_for() -> None:
+    attributes = {"id": "i", "event": "prefect.flow-run.Scheduled"}
+    assert told(*as_record(b"{}", attributes)) == (b"{}", attributes, "")
+    assert told(*as_record(b"{}", attributes, "us")) == (b"{}", attributes, "us")
+    assert told(None, None, [("traceparent", b"x")]) == (b"", {}, "")
+
+
+async def test_only_what_waits_for_these_services_is_handed_on() -> None:
+    given: list[bytes] = []
+
+    async def deliver(data: bytes, _: dict[str, str]) -> None:
+        given.append(data)
+
+    gathering = Gathering("127.0.0.1:9", "us", deliver)
+    for event in (
+        Told(b"its own server has it", {"id": "1"}, ""),
+        Told(b"ours", {"id": "2"}, "us"),
+        Told(b"of another Prefect on the same broker", {"id": "3"}, "them"),
+        Told(b"no event", {}, "us"),
+    ):
+        await gathering.take(event, RecordRef("t", 0, 0))
+    assert given == [b"ours"]
+
+
+def test_servers_on_one_database_are_one_prefect_and_its_name_gives_nothing_away() -> None:
+    url = "postgresql+asyncpg://{}@/prefect?host={}"
+    ours = whose(url.format("me:secret", "/run/a"))
+    assert ours == whose(url.format("other:word", "/run/a")) != whose(url.format("me:secret", "/run/b"))
+    assert len(ours) == 12
+
+
+async def test_services_get_an_event_of_another_server_once_and_wait_their_turn() -> None:
+    topic = Topic.by_name("events")
+    reader = topic.subscribe()
+    try:
+        await deliver(b"{}", {"id": "some-event"})
+        await deliver(b"{}", {"id": "some-event"})
+        assert reader._queue.qsize() == 1
+        for number in range(2001):
+            reader._queue.put_nowait(MemoryMessage(b"", {"id": str(number)}))
+        waiting = asyncio.create_task(deliver(b"{}", {"id": "another"}))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        while not reader._queue.empty():
+            reader._queue.get_nowait()
+        await asyncio.wait_for(waiting, 5)
+        assert reader._queue.qsize() == 1
+    finally:
+        topic.unsubscribe(reader)
+
+
+async def test_events_wait_where_no_services_run() -> None:
+    Consumer("events").topic.clear()
+    assert waits_for(), "who only shows events to listeners is no service"

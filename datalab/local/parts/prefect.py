@@ -17,6 +17,7 @@ from datalab.worker.settings import WORKER_TYPE
 
 POOLS = ("etl-pool", "mlops-pool")
 BROKER = "datalab.prefect_kafka"
+CREATOR = "prefect-creator"
 _LAKE = (
     "pyspark.sql.connect.session",
     "pyspark.sql.functions",
@@ -47,37 +48,11 @@ class PrefectServer(Part):
     stop_seconds = 10.0
 
     def command(self, lab: Lab) -> Command:
-        port = str(lab.ports["prefect"])
-        return Command(
-            [
-                sys.executable,
-                "-m",
-                "uvicorn",
-                "--factory",
-                "prefect.server.api.server:create_app",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                port,
-                "--timeout-keep-alive",
-                "5",
-                "--timeout-graceful-shutdown",
-                "3",
-                "--log-level",
-                "warning",
-            ],
-            env={
-                "PREFECT__SERVER_FINAL": "1",
-                "PREFECT_SERVER_API_HOST": "127.0.0.1",
-                "PREFECT_SERVER_API_PORT": port,
-                "PREFECT_SERVER_DATABASE_CONNECTION_URL": sibling(lab.database_url, "prefect"),
-                "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.layout.home / "prefect" / "ui"),
-                "PREFECT_UI_API_URL": lab.env["PREFECT_API_URL"],
-                "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-                # Where the lab has a broker, each event of the server goes there too; it waits for no broker.
-                **({"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": BROKER} if "KAFKA_BOOTSTRAP_SERVERS" in lab.env else {}),
-            },
-        )
+        ui = {
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.layout.home / "prefect" / "ui"),
+            "PREFECT_UI_API_URL": lab.env["PREFECT_API_URL"],
+        }
+        return _served(lab, lab.ports["prefect"], ui)
 
     async def ready(self, lab: Lab) -> str | None:
         api = lab.env["PREFECT_API_URL"]
@@ -99,6 +74,49 @@ class PrefectServer(Part):
 
     def url(self, lab: Lab) -> str:
         return lab.env["PREFECT_API_URL"].removesuffix("/api")
+
+
+class PrefectCreator(Part):
+    """One more server on the same database, from which the bridge has runs created. It runs none of Prefect's services
+    and shows no pages: its events reach the services of `prefect` by Kafka."""
+
+    needs = ("prefect",)
+    stop_seconds = 10.0
+
+    def __init__(self, number: int) -> None:
+        self.name = CREATOR if number == 1 else f"{CREATOR}-{number}"
+        self.ports = MappingProxyType({self.name: 4200 + number})
+
+    def command(self, lab: Lab) -> Command:
+        lean = {
+            "PREFECT__SERVER_WEBSERVER_ONLY": "1",
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            # Both are done by the first server, which this one waits for.
+            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+            "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+        }
+        return _served(lab, lab.ports[self.name], lean)
+
+    async def ready(self, lab: Lab) -> str | None:
+        return await http_ok(f"http://127.0.0.1:{lab.ports[self.name]}/api/ready")
+
+
+def _served(lab: Lab, port: int, more: Mapping[str, str]) -> Command:
+    words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1"]
+    limits = ["--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3", "--log-level", "warning"]
+    return Command(
+        [sys.executable, *words, "--port", str(port), *limits],
+        env={
+            "PREFECT__SERVER_FINAL": "1",
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": sibling(lab.database_url, "prefect"),
+            "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            # Where the lab has a broker, each event of the server goes there too; it waits for no broker.
+            **({"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": BROKER} if "KAFKA_BOOTSTRAP_SERVERS" in lab.env else {}),
+            **more,
+        },
+    )
 
 
 class PrefectWorker(Part):

@@ -24,11 +24,13 @@ from bench.harness import RESULTS, machine
 from datalab.local.control import running
 from datalab.local.layout import LabLayout
 from datalab.local.parts.postgres import embedded_url
+from datalab.local.parts.prefect import CREATOR
 from tests.faults.bridge.books import Books
 from tests.faults.bridge.cases import joining_and_leaving, killed_at, with_outages
 from tests.faults.bridge.parts import Parts, parts
 from tests.faults.bridge.poison import poisoned
 from tests.faults.bridge.steps import STEPS
+from tests.faults.bridge.waiting import limited, windows
 from tests.support.lab_parts import lab_parts
 
 _RESULT = RESULTS / "faults-bridge.json"
@@ -49,18 +51,21 @@ def main() -> int:
     seed = random.randrange(10_000) if given.seed is None else given.seed
     with (
         tempfile.TemporaryDirectory(prefix="datalab-faults-") as home,
-        lab_parts(Path(home), ["prefect", "topics", "migrations"]) as state,
+        lab_parts(Path(home), ["prefect", CREATOR, "topics", "migrations"], {"DATALAB_PREFECT_CREATORS": "1"}) as state,
     ):
+        creator = f"http://127.0.0.1:{state.parts[CREATOR].ports[CREATOR]}/api"
         kafka = f"127.0.0.1:{state.parts['kafka'].ports['kafka']}"
         api = f"http://127.0.0.1:{state.parts['prefect'].ports['prefect']}/api"
         chosen = {
-            name: run for name, run in _cases(given, Path(home)).items() if any(part in name for part in given.only)
+            name: run
+            for name, run in _cases(given, Path(home), creator).items()
+            if any(part in name for part in given.only)
         }
         found = asyncio.run(_run(chosen, kafka, api, Path(home), seed, given.events))
     return _report(found)
 
 
-def _cases(given: argparse.Namespace, home: Path) -> dict[str, Run]:
+def _cases(given: argparse.Namespace, home: Path, creator: str) -> dict[str, Run]:
     count, kills = given.events, given.kills
 
     def outage(name: str, harm: Callable[[Parts], Awaitable[None]], times: int) -> Run:
@@ -81,12 +86,26 @@ def _cases(given: argparse.Namespace, home: Path) -> dict[str, Run]:
     async def postgres(_: Parts) -> None:
         _kill_part(home, "postgres")
 
+    async def creator_killed(_: Parts) -> None:
+        _kill_part(home, CREATOR)
+
+    async def with_creator(lab: Parts, chance: random.Random) -> Books:
+        # Only here: what creates runs elsewhere has to come through the gate.
+        lab.creators = creator
+        try:
+            return await with_outages("a creator is killed", lab, count, chance, lambda: creator_killed(lab), kills)
+        finally:
+            lab.creators = ""
+
     return {
         **{f"killed {step}": at(step) for step in STEPS},
         "the broker is killed": outage("the broker is killed", broker, kills),
         "Prefect is away for a minute": outage("Prefect is away for a minute", prefect_away, 1),
         "Postgres is killed": outage("Postgres is killed", postgres, kills),
+        "a creator is killed": with_creator,
         "three instances join and leave": lambda lab, chance: joining_and_leaving(lab, count, chance, given.changes),
+        "killed while windows fill": lambda lab, chance: windows(lab, count, chance, [*STEPS] * kills),
+        "killed while triggers wait": lambda lab, chance: limited(lab, count, chance, [*STEPS] * kills),
         "poison": lambda lab, chance: poisoned(lab, count, chance, 10),
     }
 

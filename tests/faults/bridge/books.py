@@ -73,7 +73,7 @@ async def complete(lab: Parts, deployment: str) -> None:
 
 async def balance(lab: Parts, case: str, deployment: str, published: Sequence[Event], repeats: int) -> Books:
     """The books of a case whose runs are all ended; waits for their ends to be told."""
-    runs = await _runs(lab, deployment)
+    runs = await runs_of(lab, deployment)
     of_event: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         of_event[run["idempotency_key"].rpartition(":")[2]].append(run)
@@ -114,7 +114,8 @@ def out_of_order(published: Sequence[Event], runs: dict[str, list[dict[str, Any]
     return wrong
 
 
-async def _runs(lab: Parts, deployment: str) -> list[dict[str, Any]]:
+async def runs_of(lab: Parts, deployment: str) -> list[dict[str, Any]]:
+    """All runs of the deployment."""
     found: list[dict[str, Any]] = []
     while True:
         page = await lab.api(

@@ -34,15 +34,17 @@ class Case:
         self._left = [self.event(f"{number}.csv", number) for number in range(count)]
         self.deployment = ""
 
-    async def begin(self, *more_rules: dict[str, Any]) -> None:
-        """Deploy, and put the rules into force. Each case has its group: it reads the topic from its beginning."""
+    async def begin(self, *more_rules: dict[str, Any], only: dict[str, Any] | None = None) -> None:
+        """Deploy, and put the rules into force: a plain one and more, or this one only. Each case has its group: it
+        reads the topic from its beginning."""
         flow = (await self.lab.api("POST", "/flows/", {"name": self.tag}))["id"]
         schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
         body = {"name": "load", "flow_id": flow, "parameter_openapi_schema": schema, "enforce_parameter_schema": True}
         deployed = await self.lab.api("POST", "/deployments/", body)
         self.deployment = deployed["id"]
         self.lab.group = f"faults-{self.tag}"
-        self.lab.write_rules([self.rule("matching", "event.data.name.endsWith('.csv')"), *more_rules])
+        plain = self.rule("matching", "event.data.name.endsWith('.csv')")
+        self.lab.write_rules([only] if only else [plain, *more_rules])
 
     def rule(self, name: str, where: str, **run: Any) -> dict[str, Any]:
         """A rule for this case's events for which the condition holds."""

@@ -37,6 +37,7 @@ class Parts:
     engine: AsyncEngine
     publisher: Publisher
     group: str = field(default_factory=lambda: f"faults-{uuid.uuid4().hex[:8]}")
+    creators: str = ""
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
         """Prefect's answer, not through the gate. Waits for a server that is just starting."""
@@ -65,6 +66,7 @@ class Parts:
             "PREFECT_API_URL": self.gate.url,
             "DATALAB_CONFIG_DIR": str(self.folder),
             "DATALAB_HOME": str(self.folder),
+            "BRIDGE_PREFECT_CREATORS": self.creators,
             "BRIDGE_GROUP": self.group,
             "BRIDGE_PORT": str(free_port()),
             "BRIDGE_SESSION_S": str(SESSION_S),

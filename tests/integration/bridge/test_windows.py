@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from datalab.bus.publisher import Publisher
 from datalab.store.engine import Sessions, create_engine, create_sessions
-from datalab.store.tables.bridge import TriggerEventRow, TriggerRow
+from datalab.store.tables.bridge import TriggerEventRow, TriggerRow, WindowRow
 from schemas.datasets import DatasetUpdated
 from schemas.envelope import Event, new_event
 from services.bridge.ledger import Ledger
@@ -182,3 +182,33 @@ async def test_a_windows_run_that_cannot_be_is_dead_with_all_its_events_and_star
         await replay(letters[0], publisher, sessions)
         await eventually(lambda: loaded(sessions, dataset), until=lambda texts: texts == ["0.csv 1.csv"])
     assert len(await rows_of(sessions, dataset)) == 1
+
+
+async def test_what_no_repeat_can_ask_for_any_more_is_forgotten_and_nothing_else(
+    bridges: Bridges, prefect: PrefectLab, publisher: Publisher, dataset: str, sessions: Sessions
+) -> None:
+    await prefect.deploy(f"{dataset}/load")
+    once = window_rule(dataset, {"once": {"per": "1d"}}, key="event.data.name")
+    first, again, open_run = (file_arrived(dataset, name) for name in ("a.csv", "a.csv", "b.csv"))
+    async with bridges.running(once) as bridge:
+        await publisher.publish_many([first, again, open_run])
+        rows = await eventually(lambda: rows_of(sessions, dataset), until=lambda rows: settled(rows) == 3)
+        done = next(row for row in rows if row.event_id == first.id)
+        assert done.flow_run_id is not None
+        await prefect.set_state(done.flow_run_id, "COMPLETED")
+        await eventually(lambda: rows_of(sessions, dataset), until=lambda rows: any(row.run_finished for row in rows))
+        assert (await bridge.pruning.prune_events(), await bridge.pruning.prune_windows()) == (0, 0)
+        old = datetime.now(UTC) - timedelta(days=91)
+        async with sessions.begin() as session:
+            mine = TriggerEventRow.rule == f"w-{dataset}"
+            await session.execute(update(TriggerEventRow).where(mine).values(created_at=old))
+            key = (WindowRow.rule == f"w-{dataset}") & (WindowRow.key == "a.csv")
+            await session.execute(update(WindowRow).where(key).values(updated_at=old))
+        # The run of the third event has not ended, and its key is not old.
+        assert (await bridge.pruning.prune_events(), await bridge.pruning.prune_windows()) == (2, 1)
+    async with sessions() as session:
+        left = select(TriggerEventRow.event_id).where(TriggerEventRow.rule == f"w-{dataset}")
+        assert list(await session.scalars(left)) == [open_run.id]
+        keys = select(WindowRow.key).where(WindowRow.rule == f"w-{dataset}")
+        assert list(await session.scalars(keys)) == ["b.csv"]
+    assert len(await rows_of(sessions, dataset)) == 3, "triggers stay"

@@ -78,11 +78,12 @@ async def test_a_name_that_prefect_does_not_know_is_a_missing_deployment() -> No
 
 
 async def test_parameters_that_do_not_fit_are_judged_by_the_schema_as_it_is_now() -> None:
-    schemas = iter([{"properties": {"n": {"type": "string"}}}, {"properties": {"n": {"type": "integer"}}}])
+    text, number = ({"properties": {"n": {"type": type_}}} for type_ in ("string", "integer"))
+    schemas = iter([text, number, number, text])
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
-            return httpx.Response(201, json={"id": "run1"})
+            return httpx.Response(201, json={"id": "run1", "results": [{"flow_run_id": "run2"}]})
         return httpx.Response(
             200, json={"id": "d1", "parameter_openapi_schema": next(schemas), "enforce_parameter_schema": True}
         )
@@ -90,3 +91,4 @@ async def test_parameters_that_do_not_fit_are_judged_by_the_schema_as_it_is_now(
     runs = creator(answer)
     assert await runs.create("f/d", Wanted("key", {"n": 1}, [])) == "run1"
     assert await runs.create_many("f/d", [Wanted("a", {"n": "text"}, [])]) == [None], "no request is made for it"
+    assert await runs.create_many("f/d", [Wanted("a", {"n": "text"}, [])]) == ["run2"]

@@ -39,6 +39,14 @@ def test_addresses_follow_the_ports(tmp_path: Path) -> None:
     assert env[LAB_MARK] == LabLayout.at(tmp_path).lab_id
 
 
+def test_the_bridge_is_told_of_the_labs_own_creators_of_runs_and_of_no_other(tmp_path: Path) -> None:
+    inherited = {"BRIDGE_PREFECT_CREATORS": "http://elsewhere:4201/api"}
+    ports = {**PORTS, "prefect-creator": 14201, "prefect-creator-2": 14202}
+    env = lab_environment(LabLayout.at(tmp_path), ports, "postgresql+asyncpg://u:p@h/datalab", inherited)
+    assert env["BRIDGE_PREFECT_CREATORS"] == "http://127.0.0.1:14201/api,http://127.0.0.1:14202/api"
+    assert "BRIDGE_PREFECT_CREATORS" not in environment(tmp_path, **inherited)
+
+
 def test_what_the_shell_says_of_another_prefect_or_spark_does_not_reach_the_lab(tmp_path: Path) -> None:
     env = environment(
         tmp_path,

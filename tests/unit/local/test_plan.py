@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datalab.local.plan import PlanError, all_parts, levels, select, wanted_ports
+from datalab.local.plan import PlanError, all_parts, creators, levels, select, wanted_ports
 
 
 def test_what_is_needed_comes_in_an_earlier_level() -> None:
@@ -76,3 +76,18 @@ def test_every_part_has_a_name_of_its_own() -> None:
 
 def test_the_dashboard_starts_by_itself() -> None:
     assert [part.name for part in select(all_parts(), ["dashboard"])] == ["dashboard"]
+
+
+def test_creators_of_runs_are_as_many_as_asked_for_each_on_its_port() -> None:
+    names = {part.name: part for part in all_parts(creators=creators({"DATALAB_PREFECT_CREATORS": "2"}))}
+
+    assert {"prefect-creator", "prefect-creator-2"} <= set(names)
+    assert wanted_ports(names.values(), {"PREFECT_CREATOR_PORT": "14201"})["prefect-creator"] == 14201
+    assert wanted_ports(names.values(), {})["prefect-creator-2"] == 4202
+    assert creators({}) == creators({"DATALAB_PREFECT_CREATORS": " "}) == 0
+
+
+@pytest.mark.parametrize("wrong", ["-1", "5", "two", "1.5"])
+def test_a_number_of_creators_that_cannot_be_is_refused_with_what_can(wrong: str) -> None:
+    with pytest.raises(PlanError, match=r"DATALAB_PREFECT_CREATORS: is .*; write a number from 0 to 4"):
+        creators({"DATALAB_PREFECT_CREATORS": wrong})

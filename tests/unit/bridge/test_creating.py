@@ -1,0 +1,172 @@
+"""Runs for many events at once: side by side for different keys, in order for each, on any of several servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from datalab.store.tables.bridge import TriggerRow
+from schemas.envelope import Event, new_event
+from schemas.files import FileArrived
+from services.bridge.creating import Creating
+from services.bridge.lanes import into_lanes, order_key
+from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
+from services.bridge.prefect_runs import MOST_AT_ONCE, Wanted
+from services.bridge.prefect_servers import PrefectServers
+from tests.support.polling import eventually
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class Ledger:
+    async def created_many(self, runs: Mapping[str, str]) -> set[str]:
+        return set(runs)
+
+
+class Runs:
+    """Creates nothing before `together` requests are under way. What is `bad` it does not create; `away` of a key is
+    an outage."""
+
+    def __init__(self, together: int = 1) -> None:
+        self.requests: list[list[str]] = []
+        self._together, self._there = together, asyncio.Event()
+
+    async def create(self, deployment: str, wanted: Wanted) -> str:
+        raise AssertionError("nothing here is created one by one")
+
+    async def create_many(self, deployment: str, runs: Sequence[Wanted]) -> list[str | None]:
+        self.requests.append([run.key for run in runs])
+        if len(self.requests) >= self._together:
+            self._there.set()
+        await asyncio.wait_for(self._there.wait(), 5)
+        if any("away" in run.parameters for run in runs):
+            raise PrefectAwayError("away")
+        return [None if "bad" in run.parameters else f"run-{run.key}" for run in runs]
+
+
+def file(number: int, dataset: str) -> Event:
+    data = FileArrived(
+        uri="file:///a", path="/a", name="a", dataset=dataset, format="csv", size_bytes=1, sha256="0" * 64,
+        modified_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    return new_event(data, source="/test", id=f"e{number}")
+
+
+def row(event: Event, **parameters: Any) -> TriggerRow:
+    return TriggerRow(
+        id=event.id, rule="r", event_id=event.id, deployment="f/d", idempotency_key=event.id, parameters=parameters,
+        tags=[], options={}, status="pending",
+    )  # fmt: skip
+
+
+async def created(runs: Runs, events: Sequence[Event], lanes: int, **marked: Mapping[str, Any]) -> set[str]:
+    rows = [row(event, **marked.get(event.id, {})) for event in events]
+    return await Creating(Ledger(), runs, Clock(), lanes=lanes).create(rows, {event.id: event for event in events})
+
+
+def test_a_key_has_one_lane_and_its_order() -> None:
+    keys = [f"k{number % 5}" for number in range(100)]
+    rows = [row(file(number, key)) for number, key in enumerate(keys)]
+    lanes = into_lanes(rows, lambda one: keys[int(one.id[1:])], 3)
+    assert sorted(len(lane) for lane in lanes) == [20, 40, 40]
+    for key in set(keys):
+        (lane,) = [lane for lane in lanes if any(keys[int(one.id[1:])] == key for one in lane)]
+        own = [int(one.id[1:]) for one in lane if keys[int(one.id[1:])] == key]
+        assert own == sorted(own)
+    assert into_lanes([], lambda one: "", 3) == []
+
+
+def test_an_event_keeps_its_order_with_those_of_its_records_key() -> None:
+    assert order_key(file(1, "vendas")) == file(2, "vendas").subject == "vendas"
+    strange = file(1, "vendas").model_copy(update={"data": {}})
+    assert order_key(strange) == order_key(strange.model_copy(update={"type": "lab.no.such.v1"})) == ""
+
+
+async def test_different_keys_are_asked_for_side_by_side() -> None:
+    events = [file(number, f"d{number % 2}") for number in range(10)]
+    runs = Runs(together=2)
+    assert await created(runs, events, lanes=2) == {event.id for event in events}
+    assert runs.requests == [[f"e{n}" for n in range(0, 10, 2)], [f"e{n}" for n in range(1, 10, 2)]]
+
+
+async def test_behind_a_run_that_is_not_created_its_key_waits_for_its_turn() -> None:
+    events = [file(number, "a" if number % 2 else "b") for number in range(2 * MOST_AT_ONCE)]
+    runs = Runs()
+    settled = await created(runs, events, lanes=1, e1={"bad": True})
+    # Both keys are in one lane: `b` first, as it comes first; `a` fails in the second request, which holds all of it.
+    assert settled == {event.id for event in events} - {"e1"}
+    more = [*events, *(file(1000 + number, "a") for number in range(5))]
+    assert "e1000" not in await created(Runs(), more, lanes=1, e1={"bad": True})
+
+
+async def test_an_outage_of_one_request_leaves_the_others_their_runs() -> None:
+    events = [file(number, f"d{number % 2}") for number in range(4)]
+    assert await created(Runs(), events, lanes=2, e0={"away": True}) == {"e1", "e3"}
+    with pytest.raises(PrefectAwayError):
+        await created(Runs(), events, lanes=2, e0={"away": True}, e1={"away": True})
+
+
+class Answering:
+    """A Prefect server that notes who asks, and answers once it may."""
+
+    def __init__(self, status: int = 201) -> None:
+        self.status, self.asked, self.may_answer = status, 0, asyncio.Event()
+        self.may_answer.set()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        await self.may_answer.wait()
+        return httpx.Response(self.status, json={"id": "run"})
+
+    async def was_asked(self) -> int:
+        return self.asked
+
+    def http(self) -> PrefectHttp:
+        return PrefectHttp(httpx.AsyncClient(transport=httpx.MockTransport(self)), "http://prefect/api")
+
+
+async def test_the_server_with_the_fewest_requests_is_asked() -> None:
+    first, other = Answering(), Answering()
+    servers = PrefectServers(first.http(), [other.http()], Clock())
+    other.may_answer.clear()
+    waiting = asyncio.create_task(servers.post("/x", {}))
+    await eventually(other.was_asked)
+    assert (await servers.post("/x", {}), first.asked, len(servers)) == ({"id": "run"}, 1, 2)
+    other.may_answer.set()
+    await waiting
+    await servers.post("/x", {})
+    assert (first.asked, other.asked) == (1, 2)
+
+
+async def test_one_that_does_not_answer_is_left_alone_for_a_while() -> None:
+    first, other, clock = Answering(), Answering(status=503), Clock()
+    servers = PrefectServers(first.http(), [other.http()], clock)
+    for _ in range(3):
+        assert await servers.post("/x", {}) == {"id": "run"}
+    assert (first.asked, other.asked) == (3, 1)
+    clock.seconds += 11
+    other.status = 201
+    await servers.post("/x", {})
+    assert (first.asked, other.asked) == (3, 2)
+
+
+async def test_an_outage_of_the_first_and_a_refusal_of_any_go_through() -> None:
+    with pytest.raises(PrefectAwayError):
+        await PrefectServers(Answering(503).http(), [], Clock()).post("/x", {})
+    refusing = Answering(422)
+    with pytest.raises(PrefectRefusedError):
+        await PrefectServers(Answering().http(), [refusing.http()], Clock()).post("/x", {})
