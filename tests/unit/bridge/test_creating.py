@@ -18,18 +18,8 @@ from services.bridge.lanes import into_lanes, order_key
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, Wanted
 from services.bridge.prefect_servers import PrefectServers
+from tests.support.clocks import StandingClock
 from tests.support.polling import eventually
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class Ledger:
@@ -75,7 +65,9 @@ def row(event: Event, **parameters: Any) -> TriggerRow:
 
 async def created(runs: Runs, events: Sequence[Event], lanes: int, **marked: Mapping[str, Any]) -> set[str]:
     rows = [row(event, **marked.get(event.id, {})) for event in events]
-    return await Creating(Ledger(), runs, Clock(), lanes=lanes).create(rows, {event.id: event for event in events})
+    return await Creating(Ledger(), runs, StandingClock(), lanes=lanes).create(
+        rows, {event.id: event for event in events}
+    )
 
 
 def test_a_key_has_one_lane_and_its_order() -> None:
@@ -141,7 +133,7 @@ class Answering:
 
 async def test_the_server_with_the_fewest_requests_is_asked() -> None:
     first, other = Answering(), Answering()
-    servers = PrefectServers(first.http(), [other.http()], Clock())
+    servers = PrefectServers(first.http(), [other.http()], StandingClock())
     other.may_answer.clear()
     waiting = asyncio.create_task(servers.post("/x", {}))
     await eventually(other.was_asked)
@@ -153,7 +145,7 @@ async def test_the_server_with_the_fewest_requests_is_asked() -> None:
 
 
 async def test_one_that_does_not_answer_is_left_alone_for_a_while() -> None:
-    first, other, clock = Answering(), Answering(status=503), Clock()
+    first, other, clock = Answering(), Answering(status=503), StandingClock()
     servers = PrefectServers(first.http(), [other.http()], clock)
     for _ in range(3):
         assert await servers.post("/x", {}) == {"id": "run"}
@@ -166,7 +158,7 @@ async def test_one_that_does_not_answer_is_left_alone_for_a_while() -> None:
 
 async def test_an_outage_of_the_first_and_a_refusal_of_any_go_through() -> None:
     with pytest.raises(PrefectAwayError):
-        await PrefectServers(Answering(503).http(), [], Clock()).post("/x", {})
+        await PrefectServers(Answering(503).http(), [], StandingClock()).post("/x", {})
     refusing = Answering(422)
     with pytest.raises(PrefectRefusedError):
-        await PrefectServers(Answering().http(), [refusing.http()], Clock()).post("/x", {})
+        await PrefectServers(Answering().http(), [refusing.http()], StandingClock()).post("/x", {})
