@@ -1,5 +1,5 @@
-"""What Prefect's services consume with: the memory of their own process, into which the events of servers without
-services are brought as soon as the first service of a process asks for events."""
+"""What Prefect's services consume with: the memory of their own process. Where there are servers without services,
+their events are brought into it as soon as the first service of a process asks for events."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from prefect.server.utilities.messaging.memory import Cache, MemoryMessage, Subscription, Topic
 from prefect.server.utilities.messaging.memory import Consumer as MemoryConsumer
 from prefect.settings import get_current_settings
+from pydantic import Field
 
 from datalab.prefect_kafka.gathering import Gathering, whose
 from datalab.runtime.settings import LabSettings
@@ -19,7 +20,12 @@ EVENTS = "events"
 # Prefect drops what finds 10,000 messages waiting for a service.
 _MOST_WAITING = 2_000
 _LOOK_S = 0.05
-_gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+# What brings the others' events, where there are others, by the loop in which services run.
+_gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None] | None] = WeakKeyDictionary()
+
+
+class _Settings(LabSettings):
+    datalab_prefect_creators: int = Field(default=0, ge=0)
 
 
 class Consumer(MemoryConsumer):
@@ -30,7 +36,7 @@ class Consumer(MemoryConsumer):
     ) -> None:
         super().__init__(topic, subscription, concurrency, **options)
         if topic == EVENTS and "group" in options:
-            _gather()
+            _serve()
 
 
 def waits_for() -> str:
@@ -50,11 +56,13 @@ async def deliver(data: bytes, attributes: dict[str, str]) -> None:
         await topic.publish(message)
 
 
-def _gather() -> None:
+def _serve() -> None:
     loop = asyncio.get_running_loop()
     if loop not in _gatherings:
-        gathering = Gathering(LabSettings().kafka_bootstrap_servers, _our_name(), deliver)
-        _gatherings[loop] = loop.create_task(gathering.run())
+        settings = _Settings()
+        gathering = Gathering(settings.kafka_bootstrap_servers, _our_name(), deliver)
+        # To read the topic costs a server that has no others a hundredth of a core, for nothing.
+        _gatherings[loop] = loop.create_task(gathering.run()) if settings.datalab_prefect_creators else None
 
 
 @cache

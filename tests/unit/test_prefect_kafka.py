@@ -161,5 +161,9 @@ async def test_services_get_an_event_of_another_server_once_and_wait_their_turn(
 
 
 async def test_events_wait_where_no_services_run() -> None:
-    Consumer("events").topic.clear()
+    shown = Consumer("events")
     assert waits_for(), "who only shows events to listeners is no service"
+    service = Consumer("events", group="event-persister", name="x")
+    assert waits_for() == ""
+    for consumer in (shown, service):
+        await consumer.cleanup()
