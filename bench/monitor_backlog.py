@@ -52,8 +52,7 @@ def backlog_figures(repeats: int, runs: int, tell: Callable[[Mapping[str, Spread
         home, kafka = Path(folder), f"127.0.0.1:{lab.parts['kafka'].ports['kafka']}"
         server = embedded_url(LabLayout.at(home))
         events = asyncio.run(send(kafka, runs))
-        for part in ("kafka", "postgres"):
-            _pin(_pid(lab, part), _OTHER_CORE)
+        pin_others(lab)
 
         def once(_: int) -> Mapping[str, float]:
             figures = _monitored(home, kafka, fresh_database(server), events)
@@ -67,14 +66,14 @@ def backlog_figures(repeats: int, runs: int, tell: Callable[[Mapping[str, Spread
 
         tell(repeat(repeats, once, within_s=_ROUNDS_S))
         with monitor(home, kafka, server, _group(), **_QUIET) as process:
-            _pin(process.process.pid, _MONITOR_CORE)
+            pin_monitor(process)
             asyncio.run(process.caught_up())
             tell(repeat(repeats, lambda _: _latencies(kafka), within_s=_ROUNDS_S / 3))
 
 
 def _monitored(home: Path, kafka: str, database: str, events: int) -> dict[str, float]:
     with monitor(home, kafka, database, _group(), **_QUIET) as process:
-        _pin(process.process.pid, _MONITOR_CORE)
+        pin_monitor(process)
         return asyncio.run(_backlog(process, events))
 
 
@@ -85,7 +84,7 @@ async def _backlog(process: Monitor, events: int) -> dict[str, float]:
     looks = list[_Look]()
     deadline = time.monotonic() + _BEGIN_S
     while not looks or looks[-1].at < looks[0].at + _WINDOW_S:
-        look = _Look(time.perf_counter(), await _handled(process), sum(measured.cpu_times()[:2]))
+        look = _Look(time.perf_counter(), await handled(process), sum(measured.cpu_times()[:2]))
         if look.handled >= events and len(looks) > 1:
             break
         if look.handled:
@@ -105,7 +104,8 @@ async def _backlog(process: Monitor, events: int) -> dict[str, float]:
     }
 
 
-async def _handled(process: Monitor) -> int:
+async def handled(process: Monitor) -> int:
+    """How many states of runs it has handled, 0 while it does not answer."""
     try:
         text = (await process.get("/metrics")).text
     except httpx.TransportError:
@@ -139,6 +139,17 @@ def _latencies(kafka: str) -> dict[str, float]:
 
 def _group() -> str:
     return f"bench-{uuid.uuid4().hex[:8]}"
+
+
+def pin_monitor(process: Monitor) -> None:
+    """Hold the monitor to its core."""
+    _pin(process.process.pid, _MONITOR_CORE)
+
+
+def pin_others(lab: LabState) -> None:
+    """Hold broker and database to the other one."""
+    for part in ("kafka", "postgres"):
+        _pin(_pid(lab, part), _OTHER_CORE)
 
 
 def _pid(lab: LabState, part: str) -> int:

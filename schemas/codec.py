@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cloudevents.core.bindings import kafka as kafka_binding
@@ -108,8 +109,8 @@ def _by_name(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     """The headers that matter, by their name in small letters."""
     found: dict[str, str] = {}
     for written, value in headers:
-        name = written.lower()
-        if not (name.startswith(_PREFIX) or name == "content-type"):
+        name = _name_of(written)
+        if name is None:
             continue
         if name in found:
             raise CodecError(f"{printable(name.removeprefix(_PREFIX))}: is there more than once")
@@ -120,6 +121,13 @@ def _by_name(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
         except UnicodeDecodeError as error:
             raise CodecError(f"{printable(name.removeprefix(_PREFIX))}: is not UTF-8") from error
     return found
+
+
+@lru_cache(maxsize=256)  # a topic's records have the same few
+def _name_of(header: str) -> str | None:
+    """The header's name in small letters, None for one that does not matter."""
+    name = header.lower()
+    return name if name.startswith(_PREFIX) or name == "content-type" else None
 
 
 def _whole(value: bytes, kind: str, stored_at: datetime | None) -> Event:

@@ -29,6 +29,8 @@ class FlowRun(BaseModel):
     start_time: AwareDatetime | None = None
     end_time: AwareDatetime | None = None
     total_run_time: float = 0.0
+    expected_start_time: AwareDatetime | None = None
+    run_count: int | None = None
 
 
 class State(BaseModel):

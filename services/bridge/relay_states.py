@@ -58,6 +58,8 @@ def state_event(run: FlowRun, state: State, flow: str, deployment: str | None) -
             "start_time": run.start_time if started or ended else None,
             "end_time": run.end_time if ended else None,
             "duration_s": max(0.0, run.total_run_time) if ended else None,
+            "due_at": run.expected_start_time,
+            "attempts": run.run_count if started or ended else None,
             "parameters": run.parameters if len(json.dumps(run.parameters)) <= _MOST_PARAMETERS else {},
             "tags": run.tags,
         }

@@ -26,6 +26,7 @@ from services.monitor.intake import Intake
 from services.monitor.outbox import Outbox
 from services.monitor.overruns import Overruns
 from services.monitor.progress import Progress
+from services.monitor.pruning import Pruning
 from services.monitor.rounds import Rounds
 from services.monitor.rule_file import RuleFileError
 from services.monitor.rules import TOPICS
@@ -36,7 +37,7 @@ from services.monitor.troubles import is_taken
 from services.monitor.wording import Pages
 
 log = get_logger(__name__)
-_READ_EVERY_S = 2.0
+_READ_EVERY_S, _PRUNE_EVERY_S = 2.0, 3600.0
 # Measurements never stop coming, and none says that a run or a service is well.
 _DECISIVE = tuple(topic for topic in TOPICS if topic != "lab.metrics")
 
@@ -50,6 +51,7 @@ class Monitor(NamedTuple):
     lookout: Rounds
     gauges: Rounds
     reading: Rounds
+    pruning: Rounds
 
 
 async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Clock | None = None) -> Monitor:
@@ -74,7 +76,7 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         group=settings.monitor_group,
         topics=TOPICS,
         folder=settings.datalab_home / "monitor",
-        take=intake.take,
+        taker=intake,
         progress=progress,
         broker_answers=lambda: _answers(publisher),
     )
@@ -88,6 +90,7 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
     )
     gauges = Rounds("gauges", settings.monitor_gauges_every_s, Gauges(sessions, clock).refresh)
     reading = Rounds("rules", _READ_EVERY_S, rules.refresh)
+    pruning = Rounds("pruning", _PRUNE_EVERY_S, Pruning(sessions, clock, settings.monitor_keep_days).prune)
     health = Health()
     health.check("database", lambda: check_database(engine))
     health.check("stream", stream.check)
@@ -97,7 +100,7 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         "monitor", health, needs=POSTGRES, description="Run history, alerts and metrics from the lab's events."
     )
     app.include_router(routes(sessions, rules, clock))
-    return Monitor(app, stream, outbox, lookout, gauges, reading)
+    return Monitor(app, stream, outbox, lookout, gauges, reading, pruning)
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -116,6 +119,7 @@ async def main(stop: asyncio.Event) -> None:
                 monitor.lookout.run(stop),
                 monitor.gauges.run(stop),
                 monitor.reading.run(stop),
+                monitor.pruning.run(stop),
             )
     except (RuleFileError, StreamStalledError, OSError, ValueError) as error:
         log.critical("monitor.failed", reason=str(error))

@@ -18,13 +18,13 @@ from services.monitor.decide import Action
 from services.monitor.judgement import bearing
 from services.monitor.limit_store import limits_of
 from services.monitor.overlooked import overlooked
+from services.monitor.quiet import Pair, divide
 from services.monitor.reading import Occurrence
-from services.monitor.rules import AlertRule, AlertRules
+from services.monitor.rules import AlertRules
 from services.monitor.troubles import held_events, with_troubles
 from services.monitor.wording import Pages
 
 log = get_logger(__name__)
-Pair = tuple[AlertRule, Occurrence]
 
 
 class Effects:
@@ -50,9 +50,11 @@ class Effects:
             ran = await runs.remember(session, occurrences, now)
             await checks.remember(session, occurrences)
             measured = await measurements.remember(session, occurrences, now)
-            pairs = await self._concerned(session, rules, occurrences)
+            pairs, well = await divide(session, await self._concerned(session, rules, occurrences))
             outcomes = await self._apply(session, rules, pairs, now)
         self._measure(occurrences, ran, measured, now)
+        for rule, count in well.items():
+            metrics.DECISIONS.labels(rule, Action.KEEP).inc(count)
         self._report(pairs, outcomes)
 
     async def release(self) -> None:

@@ -25,6 +25,12 @@ DURATION = Gauge(
     "datalab_monitor_run_duration_quantile_seconds", "Duration of the last week's runs", ["deployment", "quantile"]
 )
 DURATION_MEAN = Gauge("datalab_monitor_run_duration_mean_seconds", "Mean of the last week's runs", ["deployment"])
+QUEUE = Gauge(
+    "datalab_monitor_run_queue_quantile_seconds",
+    "From when the last week's runs were to begin until they began",
+    ["deployment", "quantile"],
+)
+RETRIES = Gauge("datalab_monitor_run_retries", "Retries of the runs that ended in that time", ["deployment", "window"])
 CPU = Gauge("datalab_monitor_run_cpu_seconds", "CPU of the last week's runs: mean, max", ["deployment", "stat"])
 MEMORY = Gauge(
     "datalab_monitor_run_memory_peak_bytes", "Memory of the last week's runs: mean, max", ["deployment", "stat"]
@@ -34,7 +40,7 @@ SERVICE_UP = Gauge("datalab_monitor_service_up", "1 unless a check of the servic
 SERVICE_CPU = Gauge("datalab_monitor_service_cpu_seconds", "CPU since the service began", ["service"])
 SERVICE_MEMORY = Gauge("datalab_monitor_service_memory_bytes", "Resident memory", ["service"])
 
-_BY_FLOW = (RUNS, RUNNING, SUCCESS, DURATION, DURATION_MEAN, CPU, MEMORY)
+_BY_FLOW = (RUNS, RUNNING, SUCCESS, DURATION, DURATION_MEAN, QUEUE, RETRIES, CPU, MEMORY)
 _BY_SERVICE = (SERVICE_UP, SERVICE_CPU, SERVICE_MEMORY)
 
 
@@ -71,11 +77,13 @@ def _show_flow(flow: dict[str, Any]) -> None:
     name = _name(flow)
     for window in ("hour", "day", "week"):
         _show(RUNS, flow[f"runs_{window}"], name, window)
+        _show(RETRIES, flow["retries"][window], name, window)
     _show(RUNNING, flow["running_now"], name)
     _show(SUCCESS, flow["success_rate"], name)
     _show(DURATION_MEAN, flow["duration"]["mean_s"], name)
     for field, quantile in _QUANTILES.items():
         _show(DURATION, flow["duration"][field], name, quantile)
+        _show(QUEUE, flow["queue"][field], name, quantile)
     for stat in ("mean", "max"):
         _show(CPU, flow["cpu"][f"{stat}_s"], name, stat)
         _show(MEMORY, flow["memory_peak"][f"{stat}_bytes"], name, stat)

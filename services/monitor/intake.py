@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from datalab.bus.batch import TakenRecord
 from datalab.bus.deadletters import DeadLetters
@@ -18,6 +19,14 @@ from services.monitor.reading import Occurrence, UnreadableError, read
 
 log = get_logger(__name__)
 Legible = tuple[TakenRecord, Occurrence]
+_SLICE = 50
+
+
+class Read(NamedTuple):
+    """Records that were read: what happened by them, and those that can never be handled, with the reason."""
+
+    legible: list[Legible]
+    illegible: list[tuple[TakenRecord, Fault]]
 
 
 class Intake:
@@ -35,20 +44,27 @@ class Intake:
         self._group, self._effect, self._dead_letters, self._retry = group, effect, dead_letters, retry
         self._clock = clock
 
-    async def take(self, records: Sequence[TakenRecord]) -> None:
-        """Tries until each record is stored or buried; raises nothing but CancelledError."""
-        now = self._clock.now()
-        legible: list[Legible] = []
-        for record in records:
+    async def read(self, records: Sequence[TakenRecord]) -> Read:
+        """Reads them, and lets others get on in between: the batch before is stored meanwhile."""
+        now, read_ = self._clock.now(), Read([], [])
+        for number, record in enumerate(records, 1):
             try:
                 occurrence = read(record, now)
             except UnreadableError as error:
-                await self._bury(record, Fault.of(error, self._group, 1, "decode"))
-                continue
-            if occurrence is not None:
-                legible.append((record, occurrence))
-        if legible:
-            await self._store(legible)
+                read_.illegible.append((record, Fault.of(error, self._group, 1, "decode")))
+            else:
+                if occurrence is not None:
+                    read_.legible.append((record, occurrence))
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        return read_
+
+    async def store(self, read_: Read) -> None:
+        """Tries until each record is stored or buried; raises nothing but CancelledError."""
+        for record, fault in read_.illegible:
+            await self._bury(record, fault)
+        if read_.legible:
+            await self._store(read_.legible)
 
     async def _store(self, legible: Sequence[Legible]) -> None:
         """All in one transaction. One that cannot be stored must not take the others with it: then one by one."""

@@ -26,6 +26,7 @@ MEASUREMENTS = Counter("datalab_monitor_measurements", "Measurements by what bec
 RULES_FAULTY = Gauge(
     "datalab_monitor_rules_faulty", "1 while alerts.yaml is faulty and what was read before is in force"
 )
+PRUNED = Counter("datalab_monitor_pruned_rows", "Rows older than MONITOR_KEEP_DAYS that were deleted", ["table"])
 OVERRUNS = Counter("datalab_monitor_overruns", "Overruns acknowledged by Kafka")
 
 _deployments: set[str] = set()

@@ -7,6 +7,8 @@ consumers recognise it.
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -41,7 +43,7 @@ class Outbox:
     def __init__(self, sessions: Sessions, publisher: EventPublisher, clock: Clock, *, every_s: float) -> None:
         self._sessions, self._publisher, self._clock = sessions, publisher, clock
         self._every_s = every_s
-        self._woken = asyncio.Event()
+        self._woken, self._counted = asyncio.Event(), -math.inf
 
     def wake(self) -> None:
         """There is something to publish."""
@@ -70,7 +72,8 @@ class Outbox:
         try:
             while await self._publish_batch() == _BATCH:
                 pass
-            await self._count()
+            if self._clock.monotonic() - self._counted >= self._every_s:
+                await self._count()
         except Exception as error:  # whatever a client raises in an outage
             log.warning("outbox.retry", reason=" ".join(f"{type(error).__name__}: {error}".split())[:300])
             return False
@@ -103,15 +106,23 @@ class Outbox:
                 .scalars()
                 .all()
             )
-            failure: Exception | None = None
+            of_trouble: dict[str, list[EpisodeRow]] = {}
             for row in rows:
-                try:
-                    await self._publish(row)
-                except Exception as error:  # one alert that Kafka refuses must not hold up the others
-                    failure = error
-        if failure is not None:
+                of_trouble.setdefault(row.fingerprint, []).append(row)
+            # One after another for each trouble, as it happened; Kafka acknowledges those of many at once.
+            failures = await asyncio.gather(*map(self._publish_in_order, of_trouble.values()))
+        if failure := next(filter(None, failures), None):
             raise failure
         return len(rows)
+
+    async def _publish_in_order(self, rows: Sequence[EpisodeRow]) -> Exception | None:
+        failure: Exception | None = None
+        for row in rows:
+            try:
+                await self._publish(row)
+            except Exception as error:  # one alert that Kafka refuses must not hold up the others
+                failure = error
+        return failure
 
     async def _publish(self, row: EpisodeRow) -> None:
         """Firing before resolved; both have the same key, so they keep this order."""
@@ -146,3 +157,4 @@ class Outbox:
         for severity in SEVERITIES:
             metrics.OPEN_ALERTS.labels(severity).set(counts.get(severity, 0))
         metrics.UNPUBLISHED.set(due)
+        self._counted = self._clock.monotonic()

@@ -23,7 +23,9 @@ class Progress:
     _generation: int | None = None
     _next: dict[Partition, int] = field(default_factory=dict)
     _ends: dict[Partition, int] = field(default_factory=dict)
-    _handling: tuple[Partition, int, float] | None = None
+    _begun: dict[Partition, int] = field(default_factory=dict)  # ahead of `_next` by what is under way
+    # Batches under way by partition and last offset: the first one, and since when. One is read while one is stored.
+    _handling: dict[tuple[Partition, int], tuple[int, float]] = field(default_factory=dict)
     _waiting_since: float | None = None
     _answered: float = 0.0
     _joined: bool = False
@@ -52,19 +54,23 @@ class Progress:
         """Records are about to be handled; False if they must not be, because one before or among them is missing."""
         if generation != self._generation:
             self._begin(generation)
-        expected = self._next.get(partition, offsets[0])
+        expected = max(self._begun.get(partition, 0), self._next.get(partition, offsets[0]))
         for offset in offsets:
             if offset > expected:
                 self._lost = f"{partition[0]}[{partition[1]}]: records {expected} to {offset - 1} never came"
                 return False
             expected = max(expected, offset + 1)
-        self._handling = (partition, offsets[0], self.now())
+        self._begun[partition] = expected
+        self._handling[partition, offsets[-1]] = (offsets[0], self.now())
         return True
 
     def done(self, partition: Partition, offset: int) -> None:
         """The effects of all records up to this one are durable."""
-        self._next[partition] = max(self._next.get(partition, 0), offset + 1)
-        self._handling = None
+        if (
+            partition in self._next or not self._joined
+        ):  # else another member's by now, and its offset not ours to commit
+            self._next[partition] = max(self._next.get(partition, 0), offset + 1)
+        self._handling.pop((partition, offset), None)
         self._waiting_since = self.now() if any(self.lag().values()) else None
 
     def ends(self, ends: Mapping[Partition, int]) -> None:
@@ -116,14 +122,14 @@ class Progress:
             return "has not joined its group yet"
         if now - self._answered > _PATIENCE_S:
             return f"no answer from Kafka for {now - self._answered:.0f} s"
-        if self._handling is not None and now - self._handling[2] > _PATIENCE_S:
-            (topic, number), offset, since = self._handling
-            return f"stuck on {topic}[{number}]@{offset} for {now - since:.0f} s"
+        for ((topic, number), _), (offset, since) in self._handling.items():
+            if now - since > _PATIENCE_S:
+                return f"stuck on {topic}[{number}]@{offset} for {now - since:.0f} s"
         return self._standstill(_PATIENCE_S)
 
     def _standstill(self, limit_s: float) -> str | None:
         """Records wait, none is being handled, and none was for this long."""
-        if self._waiting_since is None or self._handling is not None:
+        if self._waiting_since is None or self._handling:
             return None
         idle = self.now() - self._waiting_since
         if idle <= limit_s:
@@ -135,5 +141,7 @@ class Progress:
         self._generation = generation
         self._next.clear()
         self._ends.clear()
-        self._waiting_since = self._handling = None
+        self._begun.clear()
+        self._handling.clear()
+        self._waiting_since = None
         self._joined, self._since = False, self.now()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from sqlalchemy import and_, bindparam, case, func, null, or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -14,26 +14,26 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.functions import coalesce
 
 from datalab.store.tables.monitor import RunRow
-from schemas.envelope import Event
+from schemas.envelope import Event, EventData
 from schemas.runs import RunCancelled, RunCompleted, RunCrashed, RunFailed, RunLate, RunScheduled, RunStarted
 from services.monitor.bulk import as_arrays, rows_of, waves
 from services.monitor.reading import Occurrence
 
 RunState = RunScheduled | RunStarted | RunCompleted | RunFailed | RunCrashed | RunCancelled | RunLate
-# Looked up first: isinstance is slow with abstract bases, and most events may be others.
+# Looked up, since isinstance is slow with abstract bases.
 _TYPES = frozenset(get_args(RunState))
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 FAILED = ("FAILED", "CRASHED")
 RUNNING = "RUNNING"
 _GIVEN = (
     "run_id", "run_name", "flow", "deployment", "state_type", "state_name", "message", "occurred_at", "start_time",
-    "end_time", "duration_s", "running_since", "event_id", "correlation_id",
+    "end_time", "duration_s", "running_since", "event_id", "correlation_id", "due_at", "attempts",
 )  # fmt: skip
 
 
 async def remember(session: AsyncSession, occurrences: Sequence[Occurrence], now: datetime) -> list[RunState]:
     """Store the states that are news, in their order, and return those."""
-    told = [(event, data) for event, data in occurrences if type(data) in _TYPES and isinstance(data, RunState)]
+    told = [(event, data) for event, data in occurrences if _is_state(data)]
     statement, news = _newest_wins(), list[RunState]()
     for wave in waves(_lasting(told), key=lambda state: state[1].run_id):
         rows = [_values(event, data, now) for event, data in wave]
@@ -41,6 +41,10 @@ async def remember(session: AsyncSession, occurrences: Sequence[Occurrence], now
         changed = set(stored.scalars())
         news += [data for _, data in wave if data.run_id in changed]
     return news
+
+
+def _is_state(data: EventData) -> TypeGuard[RunState]:
+    return type(data) in _TYPES
 
 
 def _lasting(states: Sequence[tuple[Event, RunState]]) -> list[tuple[Event, RunState]]:
@@ -77,6 +81,8 @@ def _values(event: Event, data: RunState, now: datetime) -> dict[str, Any]:
         "running_since": started if data.state_type == RUNNING else None,
         "event_id": event.id,
         "correlation_id": event.correlation,
+        "due_at": data.due_at,
+        "attempts": data.attempts,
     }
 
 
@@ -135,6 +141,8 @@ def _newest_wins() -> ReturningInsert[tuple[str]]:
             **{name: new.excluded[name] for name in replaced},
             **ends,
             "start_time": coalesce(new.excluded.start_time, RunRow.start_time),
+            "due_at": coalesce(new.excluded.due_at, RunRow.due_at),
+            "attempts": coalesce(new.excluded.attempts, RunRow.attempts),
             "running_since": _running_since(new.excluded),
         },
         where=newer,

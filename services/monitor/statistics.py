@@ -1,13 +1,14 @@
-"""Figures of ended runs, of the last hour, day and seven days: per flow and deployment, in all, and over time."""
+"""Figures of ended runs, of the last hour, day and seven days: per flow, per deployment and in all."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Float, Select, and_, case, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from datalab.store.tables.monitor import RunRow
 from datalab.store.tables.monitor_health import MeasurementRow
@@ -16,71 +17,47 @@ from services.monitor.runs import ENDED, RUNNING
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
-# Length of a period and of its buckets, which are aligned in UTC.
-PERIODS = {
-    "hour": (HOUR, timedelta(minutes=5)),
-    "day": (DAY, HOUR),
-    "week": (WEEK, timedelta(hours=6)),
+By = Literal["deployment", "flow"]
+_KEYS: dict[By, tuple[InstrumentedAttribute[Any], ...]] = {
+    "deployment": (RunRow.flow, RunRow.deployment),
+    "flow": (RunRow.flow,),
 }
+_RETRIES = {"retries_hour": HOUR, "retries_day": DAY, "retries_week": WEEK}
 
 
-class Histogram(NamedTuple):
-    """Counts of ended runs by bucket, flow, deployment and final state. The first bucket begins before `since`."""
+async def flows(session: AsyncSession, now: datetime, by: By = "deployment") -> list[dict[str, Any]]:
+    """Per flow and deployment, or per flow: the newest run, runs under way, and the figures of those that ended."""
+    keys = _KEYS[by]
 
-    bucket: timedelta
-    since: datetime
-    starts: list[datetime]
-    counts: list[dict[str, Any]]
+    async def of_each(query: Select[Any]) -> dict[tuple[Any, ...], Any]:
+        return {tuple(getattr(row, key.key) for key in keys): row for row in await session.execute(query)}
 
-
-async def flows(session: AsyncSession, now: datetime) -> list[dict[str, Any]]:
-    """Per flow and deployment: the newest run, runs under way, and the figures of those that ended."""
-    newest = {(row.flow, row.deployment): row for row in await session.execute(_newest_states())}
-    found = {(row.flow, row.deployment): row for row in await session.execute(_figures(now))}
-    running = {(row.flow, row.deployment): row.running for row in await session.execute(_running())}
+    newest = await of_each(_newest_states(*keys))
+    found, running = await of_each(_figures(now, *keys)), await of_each(_running(*keys))
     return [
-        _flow(state, found.get(key), running.get(key, 0))
+        {
+            "flow": key[0],
+            "deployment": key[1] if len(key) > 1 else None,
+            **_flow(state, found.get(key), running.get(key)),
+        }
         for key, state in sorted(newest.items(), key=lambda item: str(item[0]))
     ]
 
 
 async def totals(session: AsyncSession, now: datetime) -> dict[str, Any]:
-    """Counts and success over all flows, and how many run now."""
-    row = (await session.execute(select(*_counts(now)).where(_ended_in(now, WEEK)))).one()
+    """The figures over all flows, and how many runs are under way."""
+    row = (await session.execute(_figures(now))).one()
     running = select(func.count()).where(RunRow.state_type == RUNNING)
     return {
         "runs": {"hour": row.runs_hour, "day": row.runs_day, "week": row.runs_week},
         "running_now": (await session.execute(running)).scalar_one(),
         "success_rate": _rate(row),
+        **_measures(row),
     }
 
 
-async def histogram(
-    session: AsyncSession, period: str, now: datetime, *, flow: str | None, deployment: str | None
-) -> Histogram:
-    """Ended runs of the last hour, day or seven days, in buckets."""
-    length, bucket = PERIODS[period]
-    since = now - length
-    first = _floor(since, bucket)
-    start = func.date_bin(bucket, RunRow.occurred_at, datetime(2000, 1, 1, tzinfo=UTC)).label("start")
-    query = select(start, RunRow.flow, RunRow.deployment, RunRow.state_type, func.count().label("runs"))
-    query = query.where(_ended_in(now, length))
-    if flow is not None:
-        query = query.where(RunRow.flow == flow)
-    if deployment is not None:
-        query = query.where(RunRow.deployment == deployment)
-    keys = (start, RunRow.flow, RunRow.deployment, RunRow.state_type)
-    rows = await session.execute(query.group_by(*keys).order_by(*keys))
-    starts = [first + bucket * n for n in range((_floor(now, bucket) - first) // bucket + 1)]
-    return Histogram(bucket, since, starts, [dict(row) for row in rows.mappings()])
-
-
-def _floor(time: datetime, bucket: timedelta) -> datetime:
-    epoch = datetime(2000, 1, 1, tzinfo=UTC)
-    return epoch + (time - epoch) // bucket * bucket
-
-
-def _ended_in(now: datetime, length: timedelta) -> ColumnElement[bool]:
+def ended_in(now: datetime, length: timedelta) -> ColumnElement[bool]:
+    """Runs whose newest state is an end within this time."""
     return and_(RunRow.state_type.in_(ENDED), RunRow.occurred_at > now - length, RunRow.occurred_at <= now)
 
 
@@ -96,56 +73,75 @@ def _counts(now: datetime) -> tuple[ColumnElement[Any], ...]:
     )
 
 
-def _figures(now: datetime) -> Select[Any]:
+def _figures(now: datetime, *by: InstrumentedAttribute[Any]) -> Select[Any]:
     cpu, memory = aliased(MeasurementRow), aliased(MeasurementRow)
-    quantiles = [func.percentile_cont(q).within_group(RunRow.duration_s).label(name) for name, q in QUANTILES.items()]
     columns = (
-        RunRow.flow,
-        RunRow.deployment,
+        *by,
         *_counts(now),
-        func.avg(RunRow.duration_s).label("mean_s"),
-        *quantiles,
+        *_spread("duration", RunRow.duration_s),
+        *_spread("queue", _queued_s()),
+        *(_retries().filter(RunRow.occurred_at > now - length).label(name) for name, length in _RETRIES.items()),
         func.avg(cpu.value).label("cpu_mean_s"),
         func.max(cpu.value).label("cpu_max_s"),
         func.avg(memory.value).label("memory_mean_bytes"),
         func.max(memory.value).label("memory_max_bytes"),
     )
     query = with_cost(select(*columns), cpu, memory)
-    return query.where(_ended_in(now, WEEK)).group_by(RunRow.flow, RunRow.deployment)
+    return query.where(ended_in(now, WEEK)).group_by(*by)
 
 
-def _running() -> Select[Any]:
-    query = select(RunRow.flow, RunRow.deployment, func.count().label("running"))
-    return query.where(RunRow.state_type == RUNNING).group_by(RunRow.flow, RunRow.deployment)
+def _spread(name: str, seconds: Any) -> Iterator[ColumnElement[Any]]:
+    """Mean and quantiles, those that are not known left out."""
+    yield func.avg(seconds).label(f"{name}_mean_s")
+    for field, quantile in QUANTILES.items():
+        yield func.percentile_cont(quantile).within_group(seconds).label(f"{name}_{field}")
 
 
-def _newest_states() -> Select[Any]:
-    return (
-        select(RunRow.flow, RunRow.deployment, RunRow.run_id, RunRow.state_type, RunRow.state_name, RunRow.occurred_at)
-        .distinct(RunRow.flow, RunRow.deployment)
-        .order_by(RunRow.flow, RunRow.deployment, RunRow.occurred_at.desc())
-    )
+def _queued_s() -> Any:
+    """From when the code was to begin until it began; a worker's clock may be behind."""
+    known = and_(RunRow.due_at.is_not(None), RunRow.start_time.is_not(None))
+    seconds = cast(extract("epoch", RunRow.start_time - RunRow.due_at), Float)
+    return case((known, func.greatest(seconds, 0.0)))
+
+
+def _retries() -> Any:
+    return func.sum(func.greatest(RunRow.attempts - 1, 0))
+
+
+def _running(*by: InstrumentedAttribute[Any]) -> Select[Any]:
+    return select(*by, func.count().label("running")).where(RunRow.state_type == RUNNING).group_by(*by)
+
+
+def _newest_states(*by: InstrumentedAttribute[Any]) -> Select[Any]:
+    query = select(*by, RunRow.run_id, RunRow.state_type, RunRow.state_name, RunRow.occurred_at)
+    return query.distinct(*by).order_by(*by, RunRow.occurred_at.desc())
 
 
 def _rate(found: Any) -> float | None:
     return found.completed / found.judged if found and found.judged else None
 
 
-def _flow(state: Any, found: Any, running: int) -> dict[str, Any]:
-    def known(name: str) -> Any:
-        return getattr(found, name) if found else None
-
+def _flow(state: Any, found: Any, running: Any) -> dict[str, Any]:
     return {
-        "flow": state.flow,
-        "deployment": state.deployment,
         "last_run_id": state.run_id,
         "last_state": state.state_name,
         "last_state_type": state.state_type,
         "last_state_at": state.occurred_at,
-        "running_now": running,
-        **{name: known(name) or 0 for name in ("runs_hour", "runs_day", "runs_week")},
+        "running_now": running.running if running else 0,
+        **{name: getattr(found, name, None) or 0 for name in ("runs_hour", "runs_day", "runs_week")},
         "success_rate": _rate(found),
-        "duration": {name: known(name) for name in ("mean_s", *QUANTILES)},
+        **_measures(found),
+    }
+
+
+def _measures(found: Any) -> dict[str, Any]:
+    def known(name: str) -> Any:
+        return getattr(found, name) if found else None
+
+    return {
+        "duration": {name: known(f"duration_{name}") for name in ("mean_s", *QUANTILES)},
+        "queue": {name: known(f"queue_{name}") for name in ("mean_s", *QUANTILES)},
+        "retries": {name.removeprefix("retries_"): known(name) or 0 for name in _RETRIES},
         "cpu": {"mean_s": known("cpu_mean_s"), "max_s": known("cpu_max_s")},
         "memory_peak": {"mean_bytes": known("memory_mean_bytes"), "max_bytes": known("memory_max_bytes")},
     }

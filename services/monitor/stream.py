@@ -13,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 
@@ -28,7 +28,16 @@ _TICK_S = 1.0
 _ANSWER_S = 5.0
 _LAST_COMMIT_S = 0.5
 _STOP_S = 2.0
-TakeBatch = Callable[[Sequence[TakenRecord]], Awaitable[None]]
+
+
+class Taker(Protocol):
+    """What becomes of records, in two steps: the next batch is read while one is stored."""
+
+    async def read(self, records: Sequence[TakenRecord]) -> Any:
+        """What there is to store. Changes nothing, and raises nothing."""
+
+    async def store(self, read: Any) -> None:
+        """Returns once the effects are durable."""
 
 
 class StreamStalledError(RuntimeError):
@@ -36,7 +45,7 @@ class StreamStalledError(RuntimeError):
 
 
 class EventStream:
-    """Feeds every record of the topics to `take`, batch after batch; `take` returns once the effects are durable."""
+    """Feeds every record of the topics to a taker, batch after batch, in the order of each partition."""
 
     def __init__(
         self,
@@ -45,12 +54,14 @@ class EventStream:
         group: str,
         topics: Sequence[str],
         folder: Path,
-        take: TakeBatch,
+        taker: Taker,
         progress: Progress,
         broker_answers: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._take, self._progress, self._broker_answers = take, progress, broker_answers
+        self._taker, self._progress, self._broker_answers = taker, progress, broker_answers
         self._folder, self._ready = folder, False
+        self._storing: asyncio.Task[None] | None = None
+        self._lost: str | None = None  # why a batch that had begun was not stored
         self._committed: dict[Partition, int] = {}
         self.stuck = False  # whether a thread of faust did not end, so that the process would not either
         self._app = _faust_app(bootstrap, group, folder)
@@ -81,6 +92,8 @@ class EventStream:
             await self._commit(_LAST_COMMIT_S)
         finally:
             starting.cancel()
+            if self._storing is not None:
+                self._storing.cancel()  # rolled back; it is seen again
             await self._stop()
 
     async def check(self) -> str | None:
@@ -96,8 +109,24 @@ class EventStream:
             ):
                 # The watch ends the process; nothing after the missing record may be handled before it.
                 continue
-            await self._take(batch.records)
-            self._progress.done(partition, batch.offset)
+            try:
+                read = await self._taker.read(batch.records)
+                if self._storing is not None:
+                    await asyncio.wait({self._storing})
+            except BaseException as error:
+                self._lost = self._lost or repr(error)
+                raise
+            if self._lost is None:
+                self._storing = asyncio.create_task(self._store(read, partition, batch.offset), name="store")
+
+    async def _store(self, read: Any, partition: Partition, offset: int) -> None:
+        try:
+            await self._taker.store(read)
+        except BaseException as error:
+            # What comes after a batch that was not stored must not be stored either. The watch ends the process.
+            self._lost = repr(error)
+            raise
+        self._progress.done(partition, offset)
 
     async def _look_after(self) -> None:
         """Learn what Kafka holds, and commit. What fails now is tried again in a second."""
@@ -153,6 +182,8 @@ class EventStream:
             raise StreamStalledError(f"faust did not start: {error!r}")
         if self._app.crashed:
             raise StreamStalledError(f"faust crashed: {self._app.crash_reason!r}")
+        if self._lost is not None:
+            raise StreamStalledError(f"a batch was not stored: {self._lost}")
         reason = self._progress.stalled(broker_answers=True)
         if reason is None:
             return

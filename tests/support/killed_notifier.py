@@ -1,15 +1,12 @@
 """The notifier as it is, but for two things that a test may want of its process: that it is killed (SIGKILL) at a
-named step of its work, and that its clock is wrong. `KILL_AT=STEP:N` kills at the N-th time; `CLOCK_SHIFT_S=SECONDS`.
+named step of its work (`striking`), and that its clock is wrong: `CLOCK_SHIFT_S=SECONDS`.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any
 
 import uvloop
 from aiokafka import AIOKafkaConsumer
@@ -23,63 +20,12 @@ from services.notifier.intake import Intake
 from services.notifier.ledger import Ledger
 from services.notifier.outgoing import Outgoing
 from services.notifier.recording import RECORD
-
-Strike = Callable[[], None]
-
-
-def _before(owner: type, name: str, strike: Strike) -> None:
-    original = getattr(owner, name)
-
-    @wraps(original)
-    async def struck(*args: Any, **kwargs: Any) -> Any:
-        strike()
-        return await original(*args, **kwargs)
-
-    setattr(owner, name, struck)
-
-
-def _after(owner: Any, name: str, strike: Strike, *, only: Any = None) -> None:
-    """Strike after it has returned; with `only`, when that is the first argument after self."""
-    original = getattr(owner, name)
-
-    @wraps(original)
-    async def struck(*args: Any, **kwargs: Any) -> Any:
-        result = await original(*args, **kwargs)
-        if only is None or (len(args) > 1 and args[1] is only):
-            strike()
-        return result
-
-    setattr(owner, name, struck)
+from tests.support.striking import Strike, after, arm, before
 
 
 def _receiving(strike: Strike) -> None:
-    _before(Intake, "prepare", strike)
-    _before(Intake, "handle", strike)
-
-
-def _arm(step: str, times: int) -> None:
-    left = times
-
-    def strike() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    _STRIKES[step](strike)
-
-
-def _after_claims(strike: Strike) -> None:
-    original = Ledger.claim
-
-    @wraps(original)
-    async def claim(*args: Any, **kwargs: Any) -> Any:
-        claimed = await original(*args, **kwargs)
-        if claimed:
-            strike()
-        return claimed
-
-    setattr(Ledger, "claim", claim)  # noqa: B010 - mypy knows that a method is not to be assigned
+    before(Intake, "prepare", strike)
+    before(Intake, "handle", strike)
 
 
 # In the order of an alert's way.
@@ -87,19 +33,19 @@ _STRIKES: dict[str, Callable[[Strike], None]] = {
     # An alert has come, and is not looked at.
     "receive": _receiving,
     # Alert and deliveries are written, and not committed.
-    "store": lambda strike: _after(ledger, "_insert", strike),
+    "store": lambda strike: after(ledger, "_insert", strike),
     # They are committed, the offset is not.
-    "stored": lambda strike: _after(Ledger, "store", strike),
-    "commit": lambda strike: _after(AIOKafkaConsumer, "commit", strike),
+    "stored": lambda strike: after(Ledger, "store", strike),
+    "commit": lambda strike: after(AIOKafkaConsumer, "commit", strike),
     # Deliveries are claimed, and none is sent.
-    "claim": _after_claims,
-    "send": lambda strike: _before(Outgoing, "post", strike),
+    "claim": lambda strike: after(Ledger, "claim", strike, if_any=True),
+    "send": lambda strike: before(Outgoing, "post", strike),
     # The receiver has answered, and nothing is recorded.
-    "sent": lambda strike: _after(Outgoing, "post", strike),
+    "sent": lambda strike: after(Outgoing, "post", strike),
     # Results are written, and not committed.
-    "record": lambda strike: _after(AsyncSession, "scalars", strike, only=RECORD),
+    "record": lambda strike: after(AsyncSession, "scalars", strike, only=RECORD),
     # They are committed, and the process does not know yet.
-    "recorded": lambda strike: _after(Ledger, "record", strike),
+    "recorded": lambda strike: after(Ledger, "record", strike),
 }
 STEPS = tuple(_STRIKES)
 
@@ -114,8 +60,6 @@ def _shift_clock(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    if wanted := os.environ.get("KILL_AT"):
-        step_, _, times_ = wanted.partition(":")
-        _arm(step_, int(times_ or 1))
+    arm(_STRIKES)
     _shift_clock(float(os.environ.get("CLOCK_SHIFT_S", "0")))
     run_service("notifier", main, loop_factory=uvloop.new_event_loop)

@@ -88,6 +88,9 @@ class RunRow(Base):
     start_time: Mapped[datetime | None]
     end_time: Mapped[datetime | None]
     duration_s: Mapped[float | None]
+    # When its code was to begin, and how often it has.
+    due_at: Mapped[datetime | None]
+    attempts: Mapped[int | None]
     # From when its time counts against its limit, waits between retries included. None unless it is under way.
     running_since: Mapped[datetime | None]
     # The event that told this state, and the chain that it belongs to.

@@ -13,14 +13,22 @@ from schemas.alerts import Severity
 from services.monitor import inventory, statistics
 
 
-class Duration(BaseModel):
-    """Seconds in state Running, of the runs that ended in the last seven days."""
+class Seconds(BaseModel):
+    """Of the runs that ended in the last seven days, null where none is known."""
 
     mean_s: float | None
     p50_s: float | None
     p90_s: float | None
     p95_s: float | None
     p99_s: float | None
+
+
+class Windows(BaseModel):
+    """Counts of the last hour, day and seven days."""
+
+    hour: int
+    day: int
+    week: int
 
 
 class Cpu(BaseModel):
@@ -38,7 +46,7 @@ class Memory(BaseModel):
 
 
 class Flow(BaseModel):
-    """One flow by one deployment. Counts are of runs that ended in the last hour, day and seven days."""
+    """One flow by one deployment, or by all of them. Counts are of runs that ended in the last hour, day, 7 days."""
 
     flow: str
     deployment: str | None
@@ -51,7 +59,9 @@ class Flow(BaseModel):
     runs_day: int
     runs_week: int
     success_rate: float | None = Field(description="Completed among completed, failed and crashed, of the last 7 days")
-    duration: Duration
+    duration: Seconds = Field(description="In state Running, in total")
+    queue: Seconds = Field(description="From when the flow's code was to begin until it began")
+    retries: Windows = Field(description="Of the runs that ended then, how often the code began again")
     cpu: Cpu
     memory_peak: Memory
 
@@ -60,14 +70,6 @@ class Flows(BaseModel):
     """Every flow that is known."""
 
     flows: list[Flow]
-
-
-class Windows(BaseModel):
-    """Counts of the last hour, day and seven days."""
-
-    hour: int
-    day: int
-    week: int
 
 
 class AlertTotals(BaseModel):
@@ -91,6 +93,11 @@ class Summary(BaseModel):
     runs: Windows
     running_now: int
     success_rate: float | None
+    duration: Seconds
+    queue: Seconds
+    retries: Windows
+    cpu: Cpu
+    memory_peak: Memory
     alerts: AlertTotals
     services: ServiceTotals
 
@@ -100,9 +107,10 @@ def router(sessions: Sessions, clock: Clock) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["flows"])
 
     @api.get("/flows", summary="Runs, success, duration, CPU and memory per flow and deployment")
-    async def list_flows() -> Flows:
+    async def list_flows(by: statistics.By = "deployment") -> Flows:
         async with sessions() as session:
-            return Flows(flows=[Flow.model_validate(flow) for flow in await statistics.flows(session, clock.now())])
+            found = await statistics.flows(session, clock.now(), by)
+        return Flows(flows=[Flow.model_validate(flow) for flow in found])
 
     @api.get("/summary", summary="Totals of the lab")
     async def summary() -> Summary:

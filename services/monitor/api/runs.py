@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 from datalab.runtime.clock import Clock
 from datalab.runtime.web import Problem
 from datalab.store.engine import Sessions
-from services.monitor import history, statistics
+from services.monitor import histogram as histograms
+from services.monitor import history
 from services.monitor.api.pages import PageSize, PageToken, next_token, place_of
 from services.monitor.paging import Place
 
@@ -32,6 +33,8 @@ class Run(BaseModel):
     start_time: datetime | None
     end_time: datetime | None
     duration_s: float | None
+    due_at: datetime | None = Field(description="When the flow's code was to begin")
+    attempts: int | None = Field(description="How often it has begun, retries included")
     cpu_seconds: float | None
     memory_peak_bytes: float | None
     limit_s: float | None = Field(description="The limit that the run has exceeded; none if it has not")
@@ -93,7 +96,7 @@ def router(sessions: Sessions, clock: Clock) -> APIRouter:
     async def histogram(period: Period = "day", flow: str | None = None, deployment: str | None = None) -> Histogram:
         now = clock.now()
         async with sessions() as session:
-            found = await statistics.histogram(session, period, now, flow=flow, deployment=deployment)
+            found = await histograms.histogram(session, period, now, flow=flow, deployment=deployment)
         return Histogram(
             period=period,
             bucket_s=found.bucket.total_seconds(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from datalab.bus.publisher import Publisher
+from datalab.store.engine import Sessions, create_engine, create_sessions
 from tests.integration.monitor.parts import Monitor, Taps, monitor
+from tests.support.lab_parts import fresh_database
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +41,11 @@ async def taps(kafka_bootstrap: str) -> AsyncIterator[Taps]:
 def dataset() -> str:
     """A dataset that no other test uses: topics are shared."""
     return f"stocks-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def sessions(database_server: str) -> AsyncIterator[Sessions]:
+    """A database that no monitor looks into."""
+    engine = create_engine(await asyncio.to_thread(fresh_database, database_server))
+    yield create_sessions(engine)
+    await engine.dispose()

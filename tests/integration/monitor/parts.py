@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass
 class Monitor:
-    """A running `python -m services.monitor`."""
+    """A running `python -m services.monitor`, or another module that runs it."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -83,7 +83,9 @@ class Monitor:
 
 
 @contextmanager
-def monitor(home: Path, kafka: str, database: str, group: str, **env: str) -> Iterator[Monitor]:
+def monitor(
+    home: Path, kafka: str, database: str, group: str, *, module: str = "services.monitor", **env: str
+) -> Iterator[Monitor]:
     """A monitor with a port and a log of its own; stopped at the end."""
     port = free_port()
     settings = {
@@ -98,7 +100,7 @@ def monitor(home: Path, kafka: str, database: str, group: str, **env: str) -> It
     log = home / f"monitor-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.monitor"], cwd=ROOT, env={**os.environ, **settings}, stdout=out, stderr=out
+            [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **settings}, stdout=out, stderr=out
         )
     try:
         yield Monitor(process, f"http://127.0.0.1:{port}", log)

@@ -13,7 +13,7 @@ from datalab.bus.publisher import Publisher
 from datalab.bus.reader import read_records
 from schemas import metrics as names
 from schemas.catalog import DEAD_LETTERS
-from schemas.runs import RunCancelled, RunCompleted, RunFailed, RunStarted
+from schemas.runs import RunCancelled, RunCompleted, RunFailed, RunScheduled, RunStarted
 from tests.integration.monitor.parts import Monitor, Taps
 from tests.support.monitor_events import degraded, measured, quality_failed, quality_passed, recovered, run_event
 from tests.support.polling import eventually
@@ -220,6 +220,44 @@ async def test_topics_and_tables_are_shown_by_their_newest_measurements(
     text = (await running.get("/metrics")).text
     for outcome in ("unknown", "unusable", "stored"):
         assert f'datalab_monitor_measurements_total{{outcome="{outcome}"}}' in text
+
+
+async def test_how_long_runs_waited_and_how_often_they_began_again_is_known(
+    running: Monitor, taps: Taps, dataset: str
+) -> None:
+    deployment, now = f"etl/{dataset}", datetime.now(UTC)
+    for number, (waited_s, attempts) in enumerate([(2.0, 1), (4.0, 3), (6.0, 1)]):
+        run, due_at = f"{dataset}-{number}", now - timedelta(seconds=60)
+        began = due_at + timedelta(seconds=waited_s)
+        ended = {"start_time": began, "due_at": due_at, "attempts": attempts, "duration_s": 5.0}
+        await taps.publish(
+            run_event(RunScheduled, run=run, deployment=deployment, time=due_at, due_at=due_at),
+            run_event(RunCompleted, run=run, deployment=deployment, time=now, **ended),
+        )
+
+    async def flow() -> dict[str, Any]:
+        return await entry(running, "flows", "deployment", deployment)
+
+    found = await eventually(flow, until=lambda flow: flow.get("runs_hour") == 3)
+    assert found["queue"] == pytest.approx({"mean_s": 4.0, "p50_s": 4.0, "p90_s": 5.6, "p95_s": 5.8, "p99_s": 5.96})
+    assert found["retries"] == {"hour": 2, "day": 2, "week": 2}
+    runs = (await running.get(f"/v1/runs?deployment={deployment}")).json()["runs"]
+    assert {run["run_id"]: run["attempts"] for run in runs} == {f"{dataset}-{n}": 1 + 2 * (n == 1) for n in range(3)}
+    of_flow = next(f for f in (await running.get("/v1/flows?by=flow")).json()["flows"] if f["flow"] == found["flow"])
+    assert of_flow["deployment"] is None
+    assert of_flow["runs_hour"] >= 3
+    summary = (await running.get("/v1/summary")).json()
+    assert summary["retries"]["week"] >= 2
+    assert summary["queue"]["p50_s"] is not None
+
+    async def metrics() -> str:
+        return (await running.get("/metrics")).text
+
+    for line in (
+        f'datalab_monitor_run_queue_quantile_seconds{{deployment="{deployment}",quantile="0.5"}} 4.0',
+        f'datalab_monitor_run_retries{{deployment="{deployment}",window="day"}} 2.0',
+    ):
+        await eventually(metrics, until=lambda text, line=line: line in text)
 
 
 async def test_alerts_are_counted(running: Monitor, taps: Taps, dataset: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from sqlalchemy import select
 from datalab.bus.publisher import RecordRef, RecordRefusedError
 from datalab.runtime.clock import SystemClock
 from datalab.runtime.settings import PROJECT_ROOT
-from datalab.store.engine import Sessions, create_engine, create_sessions
+from datalab.store.engine import Sessions
 from datalab.store.tables.monitor import EpisodeRow
 from schemas.envelope import Event, event_id, new_event
 from schemas.runs import RunCancelled, RunCompleted, RunCrashed, RunFailed, RunOverrun, RunScheduled, RunStarted
@@ -25,7 +24,6 @@ from services.monitor.rule_file import read_rules
 from services.monitor.runs import remember
 from services.monitor.wording import Pages
 from tests.integration.monitor.parts import Monitor, Taps, monitor
-from tests.support.lab_parts import fresh_database
 from tests.support.monitor_events import State, run_event
 from tests.support.polling import eventually
 
@@ -72,14 +70,6 @@ async def _ready(running: Monitor) -> None:
 @pytest.fixture
 async def job(running: Monitor, taps: Taps, dataset: str) -> Job:
     return Job(running, taps, dataset)
-
-
-@pytest.fixture
-async def sessions(database_server: str) -> AsyncIterator[Sessions]:
-    """A database that no monitor looks into."""
-    engine = create_engine(await asyncio.to_thread(fresh_database, database_server))
-    yield create_sessions(engine)
-    await engine.dispose()
 
 
 async def test_a_run_that_takes_too_long_is_told_once_while_it_runs_and_its_alert_ends_with_it(

@@ -7,12 +7,15 @@ import signal
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from datalab.bus.batch import TakenRecord
 from datalab.bus.publisher import Publisher, RecordRef
 from datalab.store.engine import create_engine, create_sessions
 from datalab.store.tables.monitor import EpisodeRow
@@ -95,8 +98,12 @@ async def test_a_database_that_goes_away_for_some_seconds_costs_nothing(
 async def test_a_stream_that_stands_still_ends_with_a_reason(tmp_path: Path, kafka_bootstrap: str, taps: Taps) -> None:
     handled: list[RecordRef] = []
 
-    async def take(ref: RecordRef, *_: object) -> None:
-        handled.append(ref)
+    class Taker:
+        async def read(self, records: Sequence[TakenRecord]) -> Any:
+            return [record.ref for record in records]
+
+        async def store(self, read: Any) -> None:
+            handled.extend(read)
 
     async with Publisher(kafka_bootstrap, "tests") as publisher:
 
@@ -108,7 +115,7 @@ async def test_a_stream_that_stands_still_ends_with_a_reason(tmp_path: Path, kaf
             group=f"monitor-{uuid.uuid4().hex[:8]}",
             topics=["lab.quality"],
             folder=tmp_path,
-            take=take,
+            taker=Taker(),
             progress=Progress(5.0, time.monotonic),
             broker_answers=broker_answers,
         )

@@ -69,7 +69,8 @@ def record(encoded: EncodedRecord) -> TakenRecord:
 
 async def take(store: Store, graveyard: Graveyard, *records: EncodedRecord) -> None:
     retry = RetryPolicy(attempts=3, first_s=0.001, longest_s=0.001, is_transient=database_is_down)
-    await Intake("monitor", store.take, graveyard, retry, At()).take([record(one) for one in records])
+    intake = Intake("monitor", store.take, graveyard, retry, At())
+    await intake.store(await intake.read([record(one) for one in records]))
 
 
 async def test_a_batch_is_stored_in_order() -> None:
@@ -130,5 +131,5 @@ async def test_one_that_cannot_be_stored_does_not_take_the_others_of_its_batch_w
 async def test_dead_letters_are_tried_until_they_are_stored() -> None:
     graveyard = Graveyard(*(ConnectionError() for _ in range(10)))
     intake = Intake("monitor", Store().take, graveyard, RetryPolicy(first_s=0.001, longest_s=0.001), At())
-    await intake.take([TakenRecord(REF, 0, None, None, [])])
+    await intake.store(await intake.read([TakenRecord(REF, 0, None, None, [])]))
     assert [reason for reason, _ in graveyard.buried] == ["the record has no value (a tombstone is not an event)"]

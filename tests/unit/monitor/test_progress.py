@@ -117,6 +117,27 @@ def test_records_seen_again_do_not_move_the_offset_back(progress: Progress) -> N
     assert stalled(progress) is None
 
 
+def test_a_batch_may_begin_while_the_one_before_is_stored(progress: Progress, watch: Watch) -> None:
+    assert progress.begin(RUNS, [5, 6], 1)
+    assert progress.begin(RUNS, [7, 8], 1)
+    assert progress.committable()[RUNS] == 5
+    progress.done(RUNS, 6)
+    assert progress.committable()[RUNS] == 7
+    watch.time += 100
+    progress.ends({RUNS: 9, FILES: 0})
+    assert stalled(progress) is None, "the second is still being stored"
+    assert progress.unready() == "stuck on lab.runs[0]@7 for 100 s"
+    assert not progress.begin(RUNS, [10], 1)
+    assert stalled(progress) == "lab.runs[0]: records 9 to 9 never came"
+
+
+def test_what_is_stored_of_a_partition_that_another_member_has_by_then_is_not_committed(progress: Progress) -> None:
+    assert progress.begin(RUNS, [5], 1)
+    progress.assigned(2, {FILES: 0})
+    progress.done(RUNS, 5)
+    assert progress.committable() == {FILES: 0}
+
+
 def test_a_new_assignment_forgets_where_partitions_stood(progress: Progress) -> None:
     handle(progress, 5)
     progress.assigned(2, {RUNS: 20})
