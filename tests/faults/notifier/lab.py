@@ -7,17 +7,15 @@ import os
 import subprocess
 import sys
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
-from aiohttp import web
 
 from datalab.bus.publisher import Publisher
 from datalab.local.layout import LabLayout
@@ -25,31 +23,10 @@ from datalab.local.parts.postgres import embedded_url
 from datalab.local.state import LabState
 from schemas.alerts import AlertFiring
 from schemas.envelope import Event, new_event
+from tests.faults.notifier.receiver import Alerts, serving
 from tests.support.lab_parts import lab_parts
 from tests.support.polling import eventually
 from tests.support.processes import free_port, wait_until_ready
-
-
-@dataclass
-class Alerts:
-    """A receiver that takes every alert; `ids` counts the requests by webhook-id, `events` by alert."""
-
-    url: str = ""
-    ids: Counter[str] = field(default_factory=Counter)
-    events: Counter[str] = field(default_factory=Counter)
-
-    async def take(self, request: web.Request) -> web.Response:
-        """Answer OPTIONS with consent, POST with 204."""
-        if request.method == "OPTIONS":
-            return web.Response(headers={"WebHook-Allowed-Origin": "*"})
-        self.ids[request.headers["webhook-id"]] += 1
-        self.events[(await request.json())["id"]] += 1
-        return web.Response(status=204)
-
-    @property
-    def repeated(self) -> int:
-        """How many webhook-ids came more than once."""
-        return sum(count > 1 for count in self.ids.values())
 
 
 @dataclass
@@ -66,6 +43,7 @@ class FaultLab:
     def notifier(self, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
         """One more process of the notifier; killed at the end if it still runs then."""
         env = {**os.environ, **self.settings, **environ}
+        self.alerts.process += 1
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "tests.support.killed_notifier"]
             process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -92,12 +70,16 @@ class FaultLab:
         """Where the notifier answers."""
         return f"http://127.0.0.1:{self.settings['NOTIFIER_PORT']}"
 
-    async def subscribe(self, url: str, types: Sequence[str]) -> dict[str, Any]:
+    async def subscribe(self, url: str, types: Sequence[str], **more: str) -> dict[str, Any]:
         """A subscription; the answer that made it."""
-        body = {"name": f"hook-{uuid.uuid4().hex[:8]}", "url": url, "event_types": list(types)}
+        body = {"name": f"hook-{uuid.uuid4().hex[:8]}", "url": url, "event_types": list(types), **more}
+        return await self.post("/v1/subscriptions", body, 201)
+
+    async def post(self, path: str, body: Mapping[str, object] | None, status: int = 200) -> dict[str, Any]:
+        """Ask the notifier; its answer has to have this status."""
         async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
-            answer = await client.post("/v1/subscriptions", json=body)
-        assert answer.status_code == 201, answer.text
+            answer = await client.post(path, json=body)
+        assert answer.status_code == status, answer.text
         return dict(answer.json())
 
     async def sql(self, statement: str, *values: object) -> list[Any]:
@@ -126,9 +108,9 @@ class FaultLab:
 
         await eventually(pending, until=lambda left: left == 0, within_s=within_s)
 
-    async def publish(self, count: int) -> list[str]:
+    async def publish(self, count: int, **labels: str) -> list[str]:
         """Publish alerts; returns the ids of their events."""
-        events = [_alert(number) for number in range(count)]
+        events = [_alert(number, labels) for number in range(count)]
         await self.publisher.publish_many(events)
         return [event.id for event in events]
 
@@ -138,7 +120,7 @@ async def fault_lab(home: Path, environ: Mapping[str, str] | None = None) -> Asy
     """An empty lab without a notifier, and a receiver; leases, waits and deadlines are short."""
     async with AsyncExitStack() as stack:
         alerts = Alerts()
-        alerts.url = await stack.enter_async_context(_serving(alerts))
+        alerts.url = await stack.enter_async_context(serving(alerts))
         parts = lab_parts(home / "lab", ["topics", "migrations"])
         state = await asyncio.to_thread(parts.__enter__)
         stack.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
@@ -150,7 +132,7 @@ async def fault_lab(home: Path, environ: Mapping[str, str] | None = None) -> Asy
             "DATABASE_URL": embedded_url(LabLayout.at(home / "lab")),
             "NOTIFIER_PORT": str(free_port()),
             "NOTIFIER_ALLOWED_HOSTS": alerts.url.removeprefix("http://"),
-            "NOTIFIER_LEASE_S": "5",
+            "NOTIFIER_LEASE_S": "6",
             "NOTIFIER_DEADLINE_S": "3",
             "NOTIFIER_POLL_S": "0.2",
             "NOTIFIER_RETRY_S": "0.3,0.3,0.3,0.3,0.3",
@@ -159,21 +141,7 @@ async def fault_lab(home: Path, environ: Mapping[str, str] | None = None) -> Asy
         yield FaultLab(home, state, settings, publisher, alerts)
 
 
-@asynccontextmanager
-async def _serving(alerts: Alerts) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", alerts.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
-
-
-def _alert(number: int) -> Event:
+def _alert(number: int, labels: Mapping[str, str]) -> Event:
     name = uuid.uuid4().hex
     data = AlertFiring(
         fingerprint=name,
@@ -181,7 +149,7 @@ def _alert(number: int) -> Event:
         rule="quality-gate-failed",
         severity="error",
         summary=f"Quality gate failed for dataset {number}",
-        labels={"dataset": f"dataset-{number}"},
+        labels={"dataset": f"dataset-{number}", **labels},
         starts_at=datetime.now(UTC),
     )
     return new_event(data, source="faults/monitor")

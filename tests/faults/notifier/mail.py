@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.faults.notifier.kills import Toll
 from tests.faults.notifier.lab import FaultLab
+from tests.faults.notifier.toll import Toll, Tolls
 from tests.support.polling import eventually
 from tests.support.processes import free_port
 
@@ -88,7 +88,7 @@ async def receiving() -> AsyncIterator[MailServer]:
         listening.close()
 
 
-async def odd_mail_server(lab: FaultLab) -> Toll:
+async def odd_mail_server(lab: FaultLab) -> Tolls:
     """Two alerts to a recipient who is there and to one who is not."""
     async with receiving() as server:
         environ = {
@@ -116,7 +116,12 @@ async def odd_mail_server(lab: FaultLab) -> Toll:
     # The message whose answer was lost came again, and can be recognised by its Message-ID.
     assert set(server.lost_answers) <= set(server.accepted)
     assert len(server.accepted) == 2
-    return Toll(3, len(sent), len(sent) - len(server.accepted), len(server.lost_answers))
+    again = f"came {server.accepted.total() + server.dropped} times, each with its own Message-ID"
+    return {
+        "SMTP greets after 5 s (deadline 3 s)": Toll(1, len(sent), len(sent) - len(server.accepted), 0, "tried again"),
+        "SMTP refuses a recipient": Toll(1, 0, 0, 0, f"2 dead: {outcomes[0][1].removeprefix('dead: ')}"),
+        "SMTP drops the connection after DATA": Toll(1, 0, 0, len(server.lost_answers), again),
+    }
 
 
 def _config(home: Path) -> Path:
