@@ -17,13 +17,14 @@ from typing import NamedTuple, cast
 SLOW_S = 30.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _WEBHOOK_ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
+_KEY = re.compile(rb"\r\nidempotency-key: *([^\r]+)", re.IGNORECASE)
 _EVENT_ID = re.compile(rb'"id" ?: ?"([^"]+)"')
 _TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 _CONSENT = b"HTTP/1.1 200 OK\r\nWebHook-Allowed-Origin: *\r\nWebHook-Allowed-Rate: *\r\nContent-Length: 0\r\n\r\n"
 
 
 class Arrival(NamedTuple):
-    """One request; `at` is the wall clock in seconds."""
+    """One request; `at` is the wall clock in seconds, `event_id` empty where a message carries none."""
 
     path: str
     delivery_id: str
@@ -81,8 +82,10 @@ class _Connection(asyncio.Protocol):
             self._write(_CONSENT)
             return
         delivery, event = _WEBHOOK_ID.search(request, 0, head + 2), _EVENT_ID.search(request, head)
-        if delivery and event:
-            arrival = Arrival(path.decode(), delivery[1].decode(), event[1].decode(), time.time())
+        if delivery is None:  # Slack and Teams know no webhook-id, and get no event
+            delivery, event = _KEY.search(request, 0, head + 2), None
+        if delivery:
+            arrival = Arrival(path.decode(), delivery[1].decode(), event[1].decode() if event else "", time.time())
             self._arrivals.all.append(arrival)
             self._arrivals.changed.set()
         if path.startswith(b"/slow"):

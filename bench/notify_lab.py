@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ from tests.support.lab_parts import lab_parts
 from tests.support.polling import wait_for
 
 NOTIFIER_CORE, OTHER_CORE = 0, 1
+# Without any progress for so long, a measurement ends.
+PATIENCE_S = 30.0
+PENDING = "SELECT count(*) FROM notifier_deliveries WHERE status = 'pending'"
 
 
 @dataclass
@@ -61,8 +64,9 @@ class NotifyLab:
 
 
 @asynccontextmanager
-async def notify_lab(environ: Mapping[str, str] | None = None) -> AsyncIterator[NotifyLab]:
-    """An empty lab. The receivers of config/notify.yaml are not configured, unless `environ` names them."""
+async def notify_lab(config: Callable[[str], str] | None = None) -> AsyncIterator[NotifyLab]:
+    """An empty lab. The receivers of config/notify.yaml are not configured; `config` writes another one, given the
+    receiver's address."""
     os.sched_setaffinity(0, {OTHER_CORE})
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datalab-bench-")))
@@ -82,8 +86,10 @@ async def notify_lab(environ: Mapping[str, str] | None = None) -> AsyncIterator[
             "DATABASE_URL": database,
             "NOTIFIER_PORT": port,
             "NOTIFIER_ALLOWED_HOSTS": ",".join([dead, *(arrivals.host(number) for number in range(300))]),
-            **{name: value.replace("{receiver}", arrivals.url(299)) for name, value in (environ or {}).items()},
         }
+        if config is not None:
+            (home / "notify.yaml").write_text(config(f"http://{arrivals.host(299)}"), "utf-8")
+            settings["DATALAB_CONFIG_DIR"] = str(home)
         process = stack.enter_context(_notifier(settings, f"http://127.0.0.1:{port}", home / "notifier.log"))
         yield NotifyLab(f"http://127.0.0.1:{port}", process, publisher, connection, arrivals, dead, parts)
 
