@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.tables.notifier_alerting import GroupRow
-from services.notifier.routing import Planned
+from services.notifier.planned import Planned
 
 
 async def gather(session: AsyncSession, planned: Sequence[Planned]) -> None:

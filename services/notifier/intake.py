@@ -15,7 +15,7 @@ from schemas.catalog import EVENT_TYPES, parse_data
 from schemas.envelope import Event
 from services.notifier.in_force import NotifyInForce
 from services.notifier.ledger import Ledger
-from services.notifier.routing import Alert
+from services.notifier.planned import Alert
 
 log = get_logger(__name__)
 

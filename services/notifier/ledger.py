@@ -21,6 +21,7 @@ from services.notifier.claims import CLAIM, Load, claim_parameters, claimed
 from services.notifier.delivery import Delivery
 from services.notifier.matching import Matchers
 from services.notifier.memory import Memory
+from services.notifier.planned import Alert, Planned
 from services.notifier.recording import (
     DISABLE,
     HEALTH,
@@ -31,9 +32,10 @@ from services.notifier.recording import (
 )
 from services.notifier.replaying import REPLAY, Which
 from services.notifier.retries import Attempted
-from services.notifier.routing import Alert, Planned, Routing, Wish, subscribed, wants
+from services.notifier.routing import Routing
 from services.notifier.statements import still_held
 from services.notifier.storing import STORE, Due, store_parameters
+from services.notifier.wishes import Wish, subscribed, wants
 
 log = get_logger(__name__)
 Received = tuple[Event, Alert | None]

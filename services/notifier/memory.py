@@ -19,7 +19,8 @@ from schemas.envelope import Event, event_id
 from services.notifier.circumstances import circumstances
 from services.notifier.config import NotifyConfig
 from services.notifier.gathering import gather
-from services.notifier.routing import Alert, Plan, Planned, Routing
+from services.notifier.planned import Alert, Plan, Planned
+from services.notifier.routing import Routing
 from services.notifier.standing import Standing, Told
 from services.notifier.statements import firing_upsert, lock_alerts, resolved_upsert
 from services.notifier.verdicts import Circumstances, Source

@@ -15,7 +15,7 @@ from schemas.alerts import AlertResolved
 from schemas.catalog import parse_data
 from schemas.envelope import Event, event_id
 from services.notifier.bundles import Note, Notice
-from services.notifier.routing import Alert
+from services.notifier.planned import Alert
 
 TEMPLATES = Path(__file__).with_name("templates")
 _SIGNS = {"critical": "🚨", "error": "🔴", "warning": "🟠", "info": "🔵"}

@@ -18,7 +18,7 @@ from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import SubscriptionRow
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id, new_event
-from services.notifier.routing import OWNED_RULE
+from services.notifier.wishes import OWNED_RULE
 
 log = get_logger(__name__)
 _BATCH = 100

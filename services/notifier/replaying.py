@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 
 from services.notifier.delivery import UNREPORTED
-from services.notifier.routing import UNROUTED
+from services.notifier.planned import UNROUTED
 
 # Spread over the time to come, so that a receiver that is back after days is not run over.
 REPLAY = text("""

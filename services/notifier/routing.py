@@ -1,92 +1,24 @@
-"""Which deliveries an event is due: alerts to the receivers of their routes, any event to subscriptions that want it.
+"""Which deliveries an alert's event is due to the receivers of its routes.
 
 Pure decisions, each with its reason; storing them is the ledger's business, what is to be known for them comes in
-`Circumstances` and `Standing`.
+`Circumstances` and `Standing`. Subscriptions, which go past the routes, are `wishes`' business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id
-from services.notifier.config import EscalationStep, NotifyConfig
+from services.notifier.config import NotifyConfig
 from services.notifier.delivery import MACHINES, Target
-from services.notifier.matching import Matchers, matches
+from services.notifier.planned import Alert, Gathering, Plan, Planned, planned_for, receiver_key, unrouted
 from services.notifier.routes import Grouping, Lead
 from services.notifier.standing import Standing, Told
 from services.notifier.verdicts import Circumstances, Verdict, judge
-
-Alert = AlertFiring | AlertResolved
-UNROUTED = "none"
-# What a target's key begins with where an alert goes to the address in its label `owner`, beside the routes.
-OWNER = "owner:"
-OWNED_RULE = "subscription-disabled"
-RANKS = {"critical": 0, "error": 1, "warning": 2, "info": 3}
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A subscription as far as routing cares. `refused` says why it takes nothing now; with `match` it wants such
-    alerts only. `ordering`: `all` events one after the other, those of a `subject`, or `none`."""
-
-    id: str
-    name: str
-    event_types: tuple[str, ...]
-    refused: str | None = None
-    match: Matchers | None = None
-    ordering: str = "none"
-
-
-@dataclass(frozen=True)
-class Gathering:
-    """The group that a delivery waits in."""
-
-    key: str
-    labels: Mapping[str, str]
-    wait: timedelta
-    interval: timedelta
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A delivery that is due. With `suppressed`, it is recorded with that reason and not sent."""
-
-    id: str
-    channel: str
-    target: str
-    target_key: str
-    subscription_id: str | None = None
-    suppressed: str | None = None
-    order_key: str | None = None  # those with the same key wait for each other; an alert has its fingerprint anyway
-    kind: str = "event"
-    route: str | None = None
-    answers: str | None = None
-    gathering: Gathering | None = None
-    queued: bool = False
-    notice: Mapping[str, Any] | None = None
-
-    @property
-    def held(self) -> str | None:
-        """Where it waits before it is due."""
-        if self.suppressed:
-            return None
-        return "group" if self.gathering else "queue" if self.queued else None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an alert's event leads to: deliveries, who counts as told from now on, steps to take unless acknowledged.
-    With `over`, nobody counts as told any more."""
-
-    deliveries: Sequence[Planned] = ()
-    told: Sequence[Told] = ()
-    escalations: Sequence[tuple[str, int, EscalationStep]] = field(default=())
-    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +50,7 @@ class Routing:
         """The delivery of an alert's event to a receiver: gathered, queued or due at once. `more` are fields of it."""
         key = receiver_key(target.name)
         gathering = _gathering(alert, target, key, lead) if lead else None
-        planned = _planned(event, target.channel, target.name, key, gathering=gathering, queued=target.paced)
+        planned = planned_for(event, target.channel, target.name, key, gathering=gathering, queued=target.paced)
         return replace(planned, **more)
 
     def _firing(self, event: Event, alert: AlertFiring, around: Circumstances) -> Plan:
@@ -141,7 +73,7 @@ class Routing:
         planned = []
         for told in standing.told.values():
             target = self.targets.get(told.target)
-            one = _planned(
+            one = planned_for(
                 event,
                 told.channel,
                 told.target,
@@ -156,12 +88,6 @@ class Routing:
                 one = replace(one, gathering=Gathering(told.group_key, {}, timedelta(), timedelta()))
             planned.append(one)
         return planned or [unrouted(event, "nobody was told that it fires")]
-
-
-def subscribed(event: Event, alert: Alert | None, wishes: Sequence[Wish]) -> list[Planned]:
-    """The deliveries of an event that go past the routes: to subscriptions that want it, and to the owner of one that
-    was switched off."""
-    return [*(_subscribed(event, wish) for wish in wishes if wishes_for(wish, event, alert)), *_to_owner(event, alert)]
 
 
 def told_by(planned: Planned, verdict: Verdict, around: Circumstances) -> Told:
@@ -181,50 +107,12 @@ def told_by(planned: Planned, verdict: Verdict, around: Circumstances) -> Told:
     )
 
 
-def unrouted(event: Event, reason: str) -> Planned:
-    """The row of an alert that is due to nobody."""
-    return _planned(event, UNROUTED, UNROUTED, UNROUTED, suppressed=reason)
-
-
-def wants(event_types: Sequence[str], type_: str) -> bool:
-    """Whether a subscription to these types or patterns (`lab.run.*`, `*`) wants the type."""
-    return any(fnmatchcase(type_, pattern) for pattern in event_types)
-
-
-def receiver_key(name: str) -> str:
-    """What identifies a receiver as a target."""
-    return f"receiver:{name}"
-
-
-def subscription_key(subscription_id: str) -> str:
-    """What identifies a subscription as a target; a receiver may have the same name."""
-    return f"subscription:{subscription_id}"
-
-
-def wishes_for(wish: Wish, event: Event, alert: Alert | None) -> bool:
-    """Whether the subscription wants this event."""
-    if not wants(wish.event_types, event.type):
-        return False
-    return wish.match is None or (alert is not None and matches(alert, wish.match))
-
-
-def _to_owner(event: Event, alert: Alert | None) -> list[Planned]:
-    """The mail to the owner of a subscription that was switched off, whatever the routes say."""
-    owner = alert.labels.get("owner", "") if alert is not None and alert.rule == OWNED_RULE else ""
-    return [_planned(event, "email", owner, f"{OWNER}{owner}")] if "@" in owner else []
-
-
-def _subscribed(event: Event, wish: Wish) -> Planned:
-    key = subscription_key(wish.id)
-    order = {"all": "*", "subject": event.subject or event.type}.get(wish.ordering)
-    planned = _planned(event, "webhook", wish.name, key, subscription_id=wish.id, suppressed=wish.refused)
-    return replace(planned, order_key=order)
-
-
 def _told_already(event: Event, standing: Standing) -> list[Planned]:
     reason = f"fires already, as episode {standing.episode} of event {standing.firing_event_id}; told again in its turn"
     return [
-        _planned(event, told.channel, told.target, told.target_key, kind="firing", route=told.route, suppressed=reason)
+        planned_for(
+            event, told.channel, told.target, told.target_key, kind="firing", route=told.route, suppressed=reason
+        )
         for told in standing.told.values()
     ]
 
@@ -237,7 +125,3 @@ def _gathering(alert: Alert, target: Target, key: str, lead: Lead) -> Gathering 
     labels = grouping.labels(alert)
     named = [f"{name}={value}" for name, value in sorted(labels.items())]
     return Gathering(event_id("group", key, lead.path, *named), labels, grouping.wait, grouping.interval)
-
-
-def _planned(event: Event, channel: str, target: str, key: str, **more: Any) -> Planned:
-    return Planned(event_id(event.id, channel, key), channel, target, key, **more)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from schemas.envelope import Event
 from services.notifier.delivery import UNREPORTED
-from services.notifier.routing import RANKS, Alert, Planned
+from services.notifier.planned import RANKS, Alert, Planned
 
 
 class Due(NamedTuple):

@@ -13,8 +13,8 @@ from datalab.store.engine import Sessions
 from datalab.store.tables.notifier import SubscriptionRow
 from services.notifier.delivery import Delivery, Target
 from services.notifier.ledger import refusal
-from services.notifier.routing import OWNER
 from services.notifier.sealing import Seal
+from services.notifier.wishes import OWNER
 
 
 class Targets:

@@ -14,7 +14,7 @@ from schemas.envelope import Event, event_id, new_event
 from services.notifier.bundles import Note, Notice
 from services.notifier.delivery import Channel, Delivery, Target
 from services.notifier.ledger import Ledger
-from services.notifier.routing import Alert, Planned, receiver_key
+from services.notifier.planned import Alert, Planned, receiver_key
 
 _TEST = Notice(note=Note(kind="test"))
 

@@ -13,9 +13,9 @@ from datalab.runtime.web import Problem
 from datalab.store.tables.notifier import AttemptRow, DeliveryRow
 from services.notifier.api.pages import Id, PageSize, PageToken, position_of, token_for
 from services.notifier.ledger import Ledger
+from services.notifier.planned import UNROUTED
 from services.notifier.records import Records
 from services.notifier.replaying import Which
-from services.notifier.routing import UNROUTED
 from services.notifier.sender import Sender
 
 Status = Literal["pending", "delivered", "suppressed", "dead"]

@@ -19,9 +19,10 @@ from services.notifier.api.pages import PageSize
 from services.notifier.guard import shown
 from services.notifier.ledger import Ledger, refusal
 from services.notifier.matching import Matchers
-from services.notifier.routing import Planned, subscription_key, wants
+from services.notifier.planned import Planned, subscription_key
 from services.notifier.sender import Sender
 from services.notifier.subscriptions import ConflictError, New, Opened, Ordering, Subscriptions
+from services.notifier.wishes import wants
 
 EventType = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,199}$")]
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=50)]

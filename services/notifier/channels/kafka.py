@@ -11,7 +11,7 @@ from schemas.envelope import Event, new_event
 from schemas.notifications import NotificationAnnounced
 from services.notifier.delivery import Delivery, Result, Target
 from services.notifier.messages import Phrasebook
-from services.notifier.routing import Alert
+from services.notifier.planned import Alert
 
 
 class KafkaChannel:

@@ -12,7 +12,7 @@ from datalab.store.tables.notifier import DeliveryRow
 from schemas.envelope import Event, event_id
 from services.notifier.bundles import Notice, bundle
 from services.notifier.delivery import Target
-from services.notifier.routing import RANKS
+from services.notifier.planned import RANKS
 
 log = get_logger(__name__)
 DIGEST_TYPE = "lab.notification.digest.v1"

@@ -16,7 +16,8 @@ from schemas.envelope import Event, event_id
 from services.notifier.bundles import Note, Notice
 from services.notifier.circumstances import circumstances
 from services.notifier.dispatch.reminders import firing_event, store
-from services.notifier.routing import Planned, Routing, receiver_key
+from services.notifier.planned import Planned, receiver_key
+from services.notifier.routing import Routing
 from services.notifier.verdicts import LOOK_AGAIN, hushed
 
 log = get_logger(__name__)

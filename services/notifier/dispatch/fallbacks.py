@@ -16,7 +16,8 @@ from schemas.envelope import Event, event_id
 from services.notifier.bundles import Note, Notice
 from services.notifier.delivery import Target
 from services.notifier.dispatch.escalations import heard
-from services.notifier.routing import Planned, Routing, receiver_key
+from services.notifier.planned import Planned, receiver_key
+from services.notifier.routing import Routing
 from services.notifier.storing import STORE, Due, store_parameters
 
 log = get_logger(__name__)

@@ -19,7 +19,8 @@ from schemas.envelope import Event, event_id
 from services.notifier.bundles import Note, Notice
 from services.notifier.circumstances import circumstances
 from services.notifier.gathering import gather
-from services.notifier.routing import Planned, Routing
+from services.notifier.planned import Planned
+from services.notifier.routing import Routing
 from services.notifier.storing import STORE, Due, store_parameters
 from services.notifier.verdicts import Circumstances, Verdict
 

@@ -23,8 +23,8 @@ from services.notifier.dispatch.dispatcher import Dispatcher
 from services.notifier.in_force import NotifyInForce
 from services.notifier.ledger import Ledger
 from services.notifier.outcomes import outcome
+from services.notifier.planned import Alert
 from services.notifier.retries import Attempted, Dead, Decision, Delivered, Retry
-from services.notifier.routing import Alert
 from services.notifier.silences import Silences
 from tests.integration.notifier.parts import alert
 

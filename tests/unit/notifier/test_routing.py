@@ -9,10 +9,12 @@ import pytest
 
 from schemas.envelope import Event, new_event
 from services.notifier.config import ConfigError, NotifyConfig, load_config
+from services.notifier.planned import Planned
 from services.notifier.routes import decide, receivers_for
-from services.notifier.routing import Planned, Routing, Wish, subscribed, wants
+from services.notifier.routing import Routing
 from services.notifier.standing import Standing
 from services.notifier.verdicts import Circumstances, Source
+from services.notifier.wishes import Wish, subscribed, wants
 from tests.unit.notifier.alerts import ENVIRONMENT, NOW, RECEIVERS, config, firing
 
 PROJECT = Path(__file__).resolve().parents[3]
