@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, or_, select, update
+from typing import Any
+
+from sqlalchemy import case, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.runtime.logs import get_logger
@@ -12,6 +14,7 @@ from datalab.store.tables.notifier_alerting import EscalationRow, ToldRow
 from services.notifier.statements import lock_alerts
 
 log = get_logger(__name__)
+_NEVER = text("'infinity'::timestamptz")
 
 
 class Acknowledgements:
@@ -28,7 +31,8 @@ class Acknowledgements:
             if row is None or row.status != "firing" or row.acked_at is not None:
                 return row
             row.acked_by, row.ack_comment, row.acked_at = by, comment, func.now()
-            await session.execute(delete(EscalationRow).where(EscalationRow.episode == row.episode))
+            called_off = update(EscalationRow).where(EscalationRow.episode == row.episode)
+            await session.execute(called_off.values(due_at=_NEVER))
             await session.execute(update(ToldRow).where(ToldRow.episode == row.episode).values(next_at=None))
             await session.flush()
             await session.refresh(row)
@@ -36,19 +40,26 @@ class Acknowledgements:
             return row
 
     async def give_back(self, key: str) -> AlertRow | None:
-        """Nobody has it any more: it is told again in its turn. Escalations that were called off stay so."""
+        """Nobody has it any more: it is told again in its turn, and the steps that were called off are to be taken
+        when it is still not acknowledged after their time, counted from now. Again is no error."""
         async with self._sessions.begin() as session:
             row = await _locked(session, key)
-            if row is None:
-                return None
+            if row is None or row.acked_at is None:
+                return row
             row.acked_by = row.ack_comment = row.acked_at = None
-            again = update(ToldRow).where(ToldRow.episode == row.episode, ToldRow.repeat_s > 0)
-            await session.execute(
-                again.values(next_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, ToldRow.repeat_s))
-            )
+            reminded = case((ToldRow.repeat_s > 0, func.now() + _seconds(ToldRow.repeat_s)))
+            # Whoever was not told, since it was silenced, say, may be by now.
+            again = update(ToldRow).where(ToldRow.episode == row.episode)
+            await session.execute(again.values(next_at=case((ToldRow.heard, reminded), else_=func.now())))
+            steps = update(EscalationRow).where(EscalationRow.episode == row.episode)
+            await session.execute(steps.values(due_at=func.now() + _seconds(EscalationRow.after_s)))
             await session.flush()
             await session.refresh(row)
             return row
+
+
+def _seconds(column: Any) -> Any:
+    return func.make_interval(0, 0, 0, 0, 0, 0, column)
 
 
 async def _locked(session: AsyncSession, key: str) -> AlertRow | None:

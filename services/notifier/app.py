@@ -28,6 +28,7 @@ from services.notifier.api import acknowledgements, alerts, audit, deliveries, r
 from services.notifier.api.doors import Doors
 from services.notifier.api.gate import Gate
 from services.notifier.audit import Audit
+from services.notifier.calls import Calls
 from services.notifier.channels.building import build_channels
 from services.notifier.config import ConfigError
 from services.notifier.consent import Consent
@@ -69,6 +70,7 @@ class Notifier:
     ) -> None:
         finished = asyncio.Event()
         self._settings, self._clock, self._in_force = settings, clock, in_force
+        self._calls = Calls(sessions, clock)
         patience_s = settings.notifier_disable_after_hours * 3600
         self.ledger = Ledger(sessions, lease_s=settings.notifier_lease_s, patience_s=patience_s)
         self.records = Records(sessions)
@@ -79,6 +81,7 @@ class Notifier:
             _pace(settings),
             clock,
             finished,
+            self._calls.call,
         )
         self._outcomes = Outcomes(sessions, publisher, finished)
         self.dispatcher = Dispatcher(sessions, in_force, self.sender.wake, clock)
@@ -161,6 +164,7 @@ class Notifier:
             self._notices.run(stop),
             self._in_force.watch(stop),
             self.dispatcher.run(stop),
+            self._calls.listen(self.sender.wake, stop),
         )
 
 

@@ -1,7 +1,8 @@
 """Asking an endpoint whether it wants our deliveries, so that nobody can register somebody else's URL.
 
-First by the handshake of CloudEvents' webhook specification (OPTIONS, `WebHook-Request-Origin`); an endpoint that does
-not know it may repeat a challenge instead: a POST whose answer must hold the text that it was sent.
+First by the handshake of CloudEvents' webhook specification (OPTIONS, `WebHook-Request-Origin`), by which an endpoint
+may also say how many requests a minute it takes (`WebHook-Allowed-Rate`). One that does not know it may repeat a
+challenge instead: a POST whose answer must hold the text that it was sent.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from typing import Literal
 from services.notifier.outgoing import Answer, Outgoing, UnreachableError
 
 _DEADLINE_S = 10.0
+_FASTEST_PER_MIN = 1_000_000
 CHALLENGE_TYPE = "lab.subscription.challenge.v1"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the endpoint said. `how` it agreed; else None, and why not."""
+    """What the endpoint said. `how` it agreed; else None, and why not. `per_min`: how many requests a minute it allows;
+    None: as many as there are."""
 
     how: Literal["handshake", "challenge"] | None
     reason: str | None = None
+    per_min: int | None = None
 
 
 class Consent:
@@ -36,8 +40,9 @@ class Consent:
         """Ask once, in both ways. Raises RefusedError for an address that must not be called."""
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                if self._allows(await self._handshake(url)):
-                    return Asked("handshake")
+                answer = await self._handshake(url)
+                if self._allows(answer):
+                    return _at_its_rate(answer.header("WebHook-Allowed-Rate").strip())
                 return await self._challenge(url)
         except TimeoutError:
             return Asked(None, f"the endpoint did not answer within {_DEADLINE_S:g} s")
@@ -63,3 +68,13 @@ class Consent:
             f"OPTIONS was not answered with WebHook-Allowed-Origin: {self._origin} (or *), and POST (HTTP "
             f"{answer.status}) not with the challenge",
         )
+
+
+def _at_its_rate(allowed: str) -> Asked:
+    """What the header says is kept, `*` and an absent one leave the rate to us; what cannot be read is no consent,
+    since the endpoint wanted a limit."""
+    if allowed in ("", "*"):
+        return Asked("handshake")
+    if allowed.isascii() and allowed.isdecimal() and int(allowed[:9]) > 0:
+        return Asked("handshake", per_min=min(int(allowed[:9]), _FASTEST_PER_MIN))
+    return Asked(None, "WebHook-Allowed-Rate must be * or a whole number of requests a minute, at least 1")

@@ -21,6 +21,7 @@ from services.notifier.claims import CLAIM, Load, claim_parameters, claimed
 from services.notifier.delivery import Delivery
 from services.notifier.matching import Matchers
 from services.notifier.memory import Memory
+from services.notifier.notices import leave_notice
 from services.notifier.planned import Alert, Planned
 from services.notifier.recording import (
     DISABLE,
@@ -124,6 +125,8 @@ class Ledger:
                     finished_at=func.now(),
                 )
             )
+            await leave_notice(session, row)
+            await session.flush()
             await session.execute(delete(SubscriptionRow).where(SubscriptionRow.id == subscription_id))
             return True
 
@@ -147,7 +150,7 @@ async def _subscribed(session: AsyncSession) -> Sequence[Wish]:
     found = await session.execute(
         select(
             row.id, row.name, row.event_types, row.match, row.ordering, row.active, row.disabled_reason,
-            row.consented_at, row.consent_reason,
+            row.consented_at, row.consent_reason, row.allowed_per_min,
         )
     )  # fmt: skip
     return [
@@ -158,6 +161,7 @@ async def _subscribed(session: AsyncSession) -> Sequence[Wish]:
             refusal(one),
             None if one.match is None else Matchers.model_validate(one.match),
             one.ordering,
+            paced=one.allowed_per_min is not None,
         )
         for one in found
     ]

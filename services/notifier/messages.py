@@ -172,7 +172,7 @@ class Phrasebook:
         return tuple(facts)
 
     def _links(self, alert: Alert) -> tuple[tuple[str, str], ...]:
-        links = sorted((name, value) for name, value in alert.annotations.items() if _is_link(value))
+        links = sorted((_capital(name), value) for name, value in alert.annotations.items() if _is_link(value))
         if self._dashboard:
             links.append((self.words["dashboard"], self._dashboard))
         return tuple(links)
@@ -217,3 +217,8 @@ def one_line(text: str, limit: int) -> str:
 
 def _is_link(value: str) -> bool:
     return value.startswith(("http://", "https://")) and not any(c.isspace() or c in "<>\"'|" for c in value)
+
+
+def _capital(name: str) -> str:
+    """An annotation's name as a label."""
+    return name[:1].upper() + name[1:].replace("_", " ")

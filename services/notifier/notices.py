@@ -1,7 +1,7 @@
-"""Tells owners that their subscription was switched off, or is on again, by an alert as any other.
+"""Tells owners that their subscription was switched off, is on again, or is gone, by an alert as any other.
 
-The mark that something is to be told lies in the subscription's row, written with the switching; it goes once Kafka
-has the event. A crash in between publishes again, under the same id.
+The mark that something is to be told lies in the subscription's row, written with the switching, and for one that was
+removed in a row of its own; it goes once Kafka has the event. A crash in between publishes again, under the same id.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.bus.publisher import Publisher
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions
-from datalab.store.tables.notifier import SubscriptionRow
+from datalab.store.tables.notifier import NoticeRow, SubscriptionRow
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event, event_id, new_event
 from services.notifier.wishes import OWNED_RULE
@@ -42,20 +43,29 @@ class Notices:
 
     async def publish(self) -> int:
         """Publish what is to be told; returns how many."""
-        statement = (
-            select(SubscriptionRow)
-            .where(SubscriptionRow.notice.is_not(None))
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        )
+        switched = select(SubscriptionRow).where(SubscriptionRow.notice.is_not(None)).limit(_BATCH)
+        gone = select(NoticeRow).order_by(NoticeRow.created_at).limit(_BATCH)
         async with self._sessions.begin() as session:
-            rows = (await session.scalars(statement)).all()
+            rows = (await session.scalars(switched.with_for_update(skip_locked=True))).all()
             for row in rows:
                 await self._publisher.publish(notice(row))
                 if row.notice == "resolved":
                     row.disabled_at = None
                 row.notice = None
-            return len(rows)
+            kept = (await session.scalars(gone.with_for_update(skip_locked=True))).all()
+            for one in kept:
+                await self._publisher.publish(Event.model_validate(one.event))
+                await session.delete(one)
+            return len(rows) + len(kept)
+
+
+async def leave_notice(session: AsyncSession, row: SubscriptionRow) -> None:
+    """The subscription is about to be removed: who heard that it was switched off is to hear that this is over."""
+    if row.disabled_at is None or row.notice == "firing":
+        return  # nobody has heard anything
+    row.notice, row.updated_at = "resolved", (await session.execute(select(func.now()))).scalar_one()
+    event = notice(row)
+    session.add(NoticeRow(event_id=event.id, event=event.model_dump(mode="json")))
 
 
 def notice(row: SubscriptionRow) -> Event:

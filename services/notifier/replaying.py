@@ -11,11 +11,12 @@ from sqlalchemy import text
 from services.notifier.delivery import UNREPORTED
 from services.notifier.planned import UNROUTED
 
-# Spread over the time to come, so that a receiver that is back after days is not run over.
+# Spread over the time to come, so that a receiver that is back after days is not run over; one that has named a rate
+# itself gets no more than that.
 REPLAY = text("""
 WITH chosen AS (
-  SELECT id, row_number() OVER (ORDER BY seq) - 1 AS place FROM notifier_deliveries
-  WHERE status <> 'pending' AND channel <> CAST(:unrouted AS text)
+  SELECT id, subscription_id, row_number() OVER (ORDER BY seq) - 1 AS place
+  FROM notifier_deliveries WHERE status <> 'pending' AND channel <> CAST(:unrouted AS text)
     AND (CAST(:id AS text) IS NULL OR id = CAST(:id AS text))
     AND (CAST(:subscription_id AS text) IS NULL OR subscription_id = CAST(:subscription_id AS text))
     AND (CAST(:target AS text) IS NULL OR target = CAST(:target AS text))
@@ -26,8 +27,10 @@ WITH chosen AS (
 UPDATE notifier_deliveries d SET status = 'pending', reason = NULL, status_code = NULL, finished_at = NULL,
   held = NULL, carried_by = NULL, claimed_until = NULL, attempts_before = attempts,
   outcome_published = event_type ~ CAST(:unreported AS text),
-  next_attempt_at = now() + make_interval(secs => chosen.place * CAST(:gap_s AS float8))
-FROM chosen WHERE d.id = chosen.id AND d.status <> 'pending'
+  next_attempt_at = now() + make_interval(
+    secs => chosen.place * greatest(CAST(:gap_s AS float8), 60.0 / s.allowed_per_min))
+FROM chosen LEFT JOIN notifier_subscriptions s ON s.id = chosen.subscription_id
+WHERE d.id = chosen.id AND d.status <> 'pending'
 RETURNING d.id
 """)
 

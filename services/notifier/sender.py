@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import traceback
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,10 @@ class Sender:
         pace: Pace,
         clock: Clock,
         finished: asyncio.Event,
+        call_others: Callable[[], Awaitable[None]],
     ) -> None:
         self._ledger, self._targets, self._channels, self._pace = ledger, targets, channels, pace
-        self._clock, self._finished = clock, finished
+        self._clock, self._finished, self._call_others = clock, finished, call_others
         self._recorder = Recorder(ledger, clock)
         self._wake = asyncio.Event()
         self._running: dict[asyncio.Task[None], Delivery] = {}
@@ -90,9 +91,11 @@ class Sender:
             await self._drain()
 
     async def _fill(self) -> bool:
-        """Claim for the free places; whether there was something."""
+        """Claim for the free places; whether there was something. Where more may be due than there are places, other
+        instances are called."""
         places = self._pace.slots - len(self._running)
         if places <= 0:
+            await self._call()
             return False
         try:
             claimed = await self._ledger.claim(places, self._pace.per_target, self._load())
@@ -108,7 +111,16 @@ class Sender:
             self._calling[delivery.target_key] += 1
             task.add_done_callback(self._done)
         self._more = len(claimed) == places or self._at_share()
+        if len(claimed) == places:
+            await self._call()
         return bool(claimed)
+
+    async def _call(self) -> None:
+        """A call that cannot be made costs the others the wait until they look by themselves."""
+        try:
+            await self._call_others()
+        except Exception as error:
+            log.warning("call.failed", reason=type(error).__name__)
 
     def _load(self) -> Load:
         """What each target that is known has under way, and may have."""

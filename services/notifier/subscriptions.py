@@ -121,7 +121,7 @@ class Subscriptions:
                 more |= {"disabled_reason": None, "failing_since": None}
                 more["notice"] = "resolved" if row.disabled_at is not None else None
             if changes.get("url", row.url) != row.url:
-                more |= {"consented_at": None, "consent": None, "consent_reason": None}
+                more |= {"consented_at": None, "consent": None, "consent_reason": None, "allowed_per_min": None}
             return {**changes, **more}
 
         return await self._change(key, changed)
@@ -129,7 +129,12 @@ class Subscriptions:
     async def note_consent(self, key: str, asked: Asked) -> SubscriptionRow | None:
         """Keep what the endpoint answered; one that does not agree now gets nothing from now on."""
         agreed = func.now() if asked.how else None
-        values = {"consent": asked.how, "consent_reason": asked.reason, "consented_at": agreed}
+        values = {
+            "consent": asked.how,
+            "consent_reason": asked.reason,
+            "consented_at": agreed,
+            "allowed_per_min": asked.per_min,
+        }
         return await self._change(key, lambda _: values)
 
     async def rotate(self, key: str, now: datetime, overlap: timedelta) -> Opened | None:

@@ -19,7 +19,8 @@ OWNED_RULE = "subscription-disabled"
 @dataclass(frozen=True)
 class Wish:
     """A subscription as far as routing cares. `refused` says why it takes nothing now; with `match` it wants such
-    alerts only. `ordering`: `all` events one after the other, those of a `subject`, or `none`."""
+    alerts only. `ordering`: `all` events one after the other, those of a `subject`, or `none`. `paced`: it takes so
+    many a minute, so that deliveries wait for their turn."""
 
     id: str
     name: str
@@ -27,6 +28,7 @@ class Wish:
     refused: str | None = None
     match: Matchers | None = None
     ordering: str = "none"
+    paced: bool = False
 
 
 def subscribed(event: Event, alert: Alert | None, wishes: Sequence[Wish]) -> list[Planned]:
@@ -56,5 +58,7 @@ def _to_owner(event: Event, alert: Alert | None) -> list[Planned]:
 def _subscribed(event: Event, wish: Wish) -> Planned:
     key = subscription_key(wish.id)
     order = {"all": "*", "subject": event.subject or event.type}.get(wish.ordering)
-    planned = planned_for(event, "webhook", wish.name, key, subscription_id=wish.id, suppressed=wish.refused)
+    planned = planned_for(
+        event, "webhook", wish.name, key, subscription_id=wish.id, suppressed=wish.refused, queued=wish.paced
+    )
     return replace(planned, order_key=order)

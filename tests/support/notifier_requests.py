@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import httpx
 
-from tests.support.made_up_requests import Answers, Operation, ask_everything
+from tests.support.made_up import Answers, Operation, ask_everything
 from tests.support.polling import wait_for
 
 # Made-up addresses are looked up and called, which takes as long as it takes.

@@ -17,6 +17,7 @@ class SubscriptionRow(Base):
 
     Nothing is sent before `consented_at`. `failing_since` is when the first of an unbroken row of failures was.
     `notice` is what its owner still has to be told: `firing` that it was switched off, `resolved` that it is on again.
+    `allowed_per_min` is how many deliveries a minute the endpoint takes, by its own word; null: as many as there are.
     """
 
     __tablename__ = "notifier_subscriptions"
@@ -35,11 +36,22 @@ class SubscriptionRow(Base):
     consent: Mapped[str | None]
     consent_reason: Mapped[str | None]
     consented_at: Mapped[datetime | None]
+    allowed_per_min: Mapped[int | None]
     failing_since: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
     notice: Mapped[str | None]
     created_at: Mapped[datetime] = now_column()
     updated_at: Mapped[datetime] = now_column()
+
+
+class NoticeRow(Base):
+    """An alert about a subscription that is gone, until Kafka has it."""
+
+    __tablename__ = "notifier_notices"
+
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    event: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = now_column()
 
 
 class AlertRow(Base):

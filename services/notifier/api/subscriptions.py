@@ -79,6 +79,9 @@ class SubscriptionView(BaseModel):
     disabled_reason: str | None
     consent: str | None = Field(description="How the endpoint agreed: `handshake` or `challenge`; null if it has not")
     consent_reason: str | None = Field(description="Why it has not agreed; nothing is sent to it until it does")
+    allowed_per_min: int | None = Field(
+        description="Deliveries a minute that the endpoint takes, by its WebHook-Allowed-Rate; null: no limit"
+    )
     failing_since: datetime | None
     public_key: str | None = Field(description="`whpk_…`, what signatures of the kind `v1a` are verified with")
     created_at: datetime
@@ -207,6 +210,7 @@ def _view(opened: Opened) -> SubscriptionView:
         disabled_reason=row.disabled_reason,
         consent=row.consent,
         consent_reason=row.consent_reason,
+        allowed_per_min=row.allowed_per_min,
         failing_since=row.failing_since,
         public_key=row.public_key,
         created_at=row.created_at,

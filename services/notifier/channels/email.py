@@ -44,7 +44,7 @@ class EmailChannel:
         self._by_language: dict[str, MailTemplates] = {}
 
     async def send(self, delivery: Delivery, target: Target) -> Result:
-        """Hand the message over; a server's 4xx is tried again, its 5xx is final."""
+        """Hand the message over; a server's 4xx and a refused login are tried again, its other 5xx are final."""
         if self._server is None:  # pragma: no cover - such a target is unavailable already
             return Result(False, "SMTP_HOST is not set", permanent=True)
         alert = self._told(delivery, target)
@@ -54,6 +54,10 @@ class EmailChannel:
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refusal.code for refusal in error.recipients]
             return _smtp_fault(max(codes, default=550), "every recipient was refused")
+        except aiosmtplib.SMTPAuthenticationError as error:
+            # That is ours to correct: mail waits for it, as it does for a server that is away.
+            why = f"SMTP {error.code}: the login was refused; correct SMTP_USERNAME and SMTP_PASSWORD"
+            return Result(False, why, error.code)
         except aiosmtplib.SMTPResponseException as error:
             return _smtp_fault(error.code, one_line(error.message, 160))
         except (aiosmtplib.SMTPException, OSError) as error:

@@ -13,11 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.engine import Sessions, database_is_down
-from services.notifier.delivery import Target
 from services.notifier.dispatch.escalations import escalate_one
 from services.notifier.dispatch.fallbacks import hand_on_one
 from services.notifier.dispatch.flushing import flush_one
-from services.notifier.dispatch.pacing import move_on, queues
+from services.notifier.dispatch.pacing import move_on, queues, waited_for
 from services.notifier.dispatch.reminders import remind_some
 from services.notifier.in_force import NotifyInForce
 from services.notifier.routing import Routing
@@ -99,18 +98,15 @@ class Dispatcher:
     async def _queues(self, routing: Routing) -> bool:
         """Let messages leave the queues; whether some wait still."""
         async with self._sessions() as session:
-            keys = await queues(session)
-        for key in keys:
-            name = key.removeprefix("receiver:")
-            # A receiver that was removed has no pace; the sender says what became of it.
-            target = routing.targets.get(name) or Target(name, "webhook")
+            targets = await waited_for(session, await queues(session), routing.targets)
+        for key, target in targets.items():
             async with self._sessions.begin() as session:
                 await session.execute(_GIVE_WAY)
                 gone = await move_on(session, key, target)
             if gone:
                 DONE.labels("queues").inc(gone)
                 self._wake_sender()
-        return bool(keys)
+        return bool(targets)
 
 
 def _gave_way(error: Exception) -> bool:

@@ -10,14 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datalab.runtime.logs import get_logger
 from datalab.store.tables.notifier import DeliveryRow
 from datalab.store.tables.notifier_alerting import GroupRow, ToldRow
-from schemas.alerts import AlertFiring, AlertResolved
+from schemas.alerts import AlertFiring
 from schemas.catalog import parse_data
 from schemas.envelope import Event
 from services.notifier.bundles import bundle
 from services.notifier.circumstances import circumstances
-from services.notifier.matching import matches
 from services.notifier.routing import Routing
-from services.notifier.verdicts import Silence
+from services.notifier.verdicts import Circumstances, Hush
 
 log = get_logger(__name__)
 _INFINITE = text("'infinity'::timestamptz")
@@ -33,10 +32,11 @@ async def flush_one(session: AsyncSession, routing: Routing) -> bool:
         DeliveryRow.group_key == group.group_key, DeliveryRow.held == "group", DeliveryRow.status == "pending"
     )
     rows = (await session.scalars(gathered.order_by(DeliveryRow.seq).with_for_update())).all()
-    rows = await _without_silenced(session, rows, routing)
+    rows = await _without_hushed(session, rows, routing)
     if rows:
         await _carry(session, rows, group.labels, paced=_paced(rows[0], routing))
-    group.due_at, group.flushed_at, group.flushes = None, func.now(), GroupRow.flushes + 1
+        group.flushed_at, group.flushes = func.now(), GroupRow.flushes + 1
+    group.due_at = None
     log.info("group.flushed", group=group.group_key, route=group.route, target=group.target_key, alerts=len(rows))
     return True
 
@@ -62,31 +62,36 @@ async def _carry(session: AsyncSession, rows: Sequence[DeliveryRow], labels: Map
     await session.execute(update(DeliveryRow).where(DeliveryRow.id == carrier.id).values(values))
 
 
-async def _without_silenced(
+async def _without_hushed(
     session: AsyncSession, rows: Sequence[DeliveryRow], routing: Routing
 ) -> Sequence[DeliveryRow]:
-    """A silence that was made while they gathered counts; what fires beyond it is told when it ends."""
-    silences = (await circumstances(session, [], routing.config)).silences
+    """What has come while they gathered counts: a silence, an inhibition, a mute time. What fires beyond it is told
+    when it is over."""
+    alerts = {row.id: alert for row in rows if row.kind != "resolved" and (alert := _firing(row))}
+    around = await circumstances(session, list(alerts.values()), routing.config)
     kept, unheard = [], set()
     for row in rows:
-        silence = None if row.kind == "resolved" else _silencing(row, silences)
-        if silence is not None:
+        hush = _hush(row, alerts[row.id], routing, around) if row.id in alerts else None
+        if hush is not None:
             unheard.add(row.id)
-            await _suppress(session, row, f"silenced by {silence.author}: {silence.comment} ({silence.id})")
+            await _suppress(session, row, hush.reason)
             told = update(ToldRow).where(ToldRow.delivery_id == row.id)
-            await session.execute(told.values(heard=False, reason=f"silenced ({silence.id})", next_at=silence.ends_at))
+            await session.execute(told.values(heard=False, reason=hush.reason, next_at=hush.look_at))
         elif row.answers in unheard:
-            await _suppress(session, row, "was not told that it fires: it was silenced")
+            await _suppress(session, row, "was not told that it fires")
         else:
             kept.append(row)
     return kept
 
 
-def _silencing(row: DeliveryRow, silences: Sequence[Silence]) -> Silence | None:
+def _firing(row: DeliveryRow) -> AlertFiring | None:
     alert = parse_data(Event.model_validate(row.event))
-    if not isinstance(alert, AlertFiring | AlertResolved):
-        return None
-    return next((one for one in silences if matches(alert, one.matchers)), None)
+    return alert if isinstance(alert, AlertFiring) else None
+
+
+def _hush(row: DeliveryRow, alert: AlertFiring, routing: Routing, around: Circumstances) -> Hush | None:
+    """Why it is not to be told now. A route that leads there no more takes nothing back."""
+    return next((v.hush for v in routing.verdicts(alert, around) if v.receiver == row.target), None)
 
 
 async def _suppress(session: AsyncSession, row: DeliveryRow, reason: str) -> None:

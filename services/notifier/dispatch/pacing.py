@@ -3,7 +3,8 @@ the oldest has waited too long, all that cannot leave become one digest, and eac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +12,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datalab.store.tables.notifier import DeliveryRow
+from datalab.store.tables.notifier import DeliveryRow, SubscriptionRow
 from datalab.store.tables.notifier_alerting import PaceRow
 from services.notifier.delivery import MACHINES, Target
 from services.notifier.dispatch.digesting import digest, queued
+from services.notifier.planned import receiver_key, subscription_key
+
+_SUBSCRIPTION = subscription_key("")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,20 @@ async def queues(session: AsyncSession) -> Sequence[str]:
     """The targets that messages wait for."""
     waiting = select(DeliveryRow.target_key).where(DeliveryRow.status == "pending", DeliveryRow.held == "queue")
     return (await session.scalars(waiting.distinct())).all()
+
+
+async def waited_for(session: AsyncSession, keys: Sequence[str], targets: Mapping[str, Target]) -> Mapping[str, Target]:
+    """By key the targets of these queues, each with its pace: receivers of the file, subscriptions whose endpoints have
+    named a rate. One that is gone has no pace; the sender says what became of it."""
+    ids = [key.removeprefix(_SUBSCRIPTION) for key in keys if key.startswith(_SUBSCRIPTION)]
+    row = SubscriptionRow
+    named = select(row.id, row.name, row.allowed_per_min).where(row.id.in_(ids), row.allowed_per_min.is_not(None))
+    paces = {}
+    for id_, name, per_min in (await session.execute(named)).all() if ids else ():
+        rate_s = per_min / 60
+        paces[subscription_key(id_)] = Target(name, "webhook", rate_s=rate_s, burst=max(1, math.ceil(rate_s)))
+    known = paces | {receiver_key(name): target for name, target in targets.items()}
+    return {key: known.get(key) or Target(key, "webhook") for key in keys}
 
 
 async def move_on(session: AsyncSession, key: str, target: Target) -> int:

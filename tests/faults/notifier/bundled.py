@@ -31,7 +31,7 @@ async def killed_with_bundles(lab: FaultLab, alerts: int, steps: Sequence[str] =
         sent = await _publish(lab, step, alerts)
         await killed(lab, f"{step}:{2 if step.startswith('group') else 1}", **environ)
         await lab.balance()
-        with lab.ready(**environ):
+        async with lab.ready(**environ):
             await lab.settled(within_s=120)
         lab.alerts.judge()
         told = await lab.sql(_TOLD, sent)

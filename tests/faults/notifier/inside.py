@@ -46,13 +46,13 @@ async def _moved() -> Toll:
 
 
 async def _subscribed(lab: FaultLab) -> Toll:
-    with lab.ready():
-        async with trap() as (port, seen), httpx.AsyncClient(base_url=lab.url, trust_env=False, timeout=30) as client:
-            for number, spelling in enumerate(INSIDE):
-                body = {"name": f"inside-{number}", "url": f"https://{spelling}:{port}/hook"}
-                answer = await client.post("/v1/subscriptions", json=body)
-                assert answer.status_code == 422, (spelling, answer.text)
-                assert spelling not in answer.json()["detail"] or "@" not in spelling, "shows user and password"
+    client = httpx.AsyncClient(base_url=lab.url, trust_env=False, timeout=30)
+    async with lab.ready(), trap() as (port, seen), client:
+        for number, spelling in enumerate(INSIDE):
+            body = {"name": f"inside-{number}", "url": f"https://{spelling}:{port}/hook"}
+            answer = await client.post("/v1/subscriptions", json=body)
+            assert answer.status_code == 422, (spelling, answer.text)
+            assert spelling not in answer.json()["detail"] or "@" not in spelling, "shows user and password"
     assert seen == []
     assert await lab.sql("SELECT 1 FROM notifier_subscriptions WHERE name LIKE 'inside-%'") == []
     return Toll(len(INSIDE), 0, 0, 0, "422 each, none is kept")

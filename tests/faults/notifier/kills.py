@@ -16,7 +16,7 @@ _TIMES = {"receive": 2, "store": 2, "stored": 2, "commit": 1, "claim": 3, "send"
 
 async def killed_at_each_step(lab: FaultLab, alerts: int, steps: Sequence[str] = STEPS) -> Tolls:
     """So many alerts for each kill; all notifiers are of one group, so that an offset that moved too soon is a loss."""
-    with lab.ready():
+    async with lab.ready():
         await lab.subscribe(f"{lab.alerts.url}/alerts", ["lab.alert.*"])
     return {f"killed: {STEPS[step]}": await _killed_at(lab, step, alerts) for step in steps}
 

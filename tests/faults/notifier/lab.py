@@ -53,11 +53,11 @@ class FaultLab:
             process.kill()
             process.wait(10)
 
-    @contextmanager
-    def ready(self, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The same, once it answers that it is ready."""
+    @asynccontextmanager
+    async def ready(self, **environ: str) -> AsyncIterator[subprocess.Popen[bytes]]:
+        """The same, once it answers that it is ready. Meanwhile the receiver goes on: it is in this process."""
         with self.notifier(**environ) as process:
-            wait_until_ready(self.url, process, self.log, 60)
+            await asyncio.to_thread(wait_until_ready, self.url, process, self.log, 60)
             yield process
 
     @property

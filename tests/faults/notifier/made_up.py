@@ -15,7 +15,7 @@ _EXAMPLES = 60
 async def made_up_requests(lab: FaultLab) -> Tolls:
     """None may be answered with 5xx, and the books balance afterwards."""
     chat = {"SLACK_WEBHOOK_URL": f"{lab.alerts.url}/chat"}
-    with lab.ready(**chat) as process:
+    async with lab.ready(**chat) as process:
         await lab.publish(1)
         [alert] = await eventually(lambda: lab.sql("SELECT fingerprint FROM notifier_alerts"), within_s=60)
         met = await asyncio.to_thread(ask_notifier, lab.url, alert["fingerprint"], "team-slack", _EXAMPLES)

@@ -97,7 +97,7 @@ async def odd_mail_server(lab: FaultLab) -> Tolls:
             "DATALAB_CONFIG_DIR": str(_config(lab.home)),
             "NOTIFIER_GROUP": "notifier-mail",
         }
-        with lab.ready(**environ):
+        async with lab.ready(**environ):
             sent = await lab.publish(2)
 
             async def ended() -> list[tuple[str, str]]:

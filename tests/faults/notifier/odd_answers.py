@@ -123,7 +123,7 @@ async def odd_answers(lab: FaultLab) -> Tolls:
     """One event to all of the receivers at once; each ends as its case says."""
     async with receiving() as receiver:
         allowed = f"{lab.settings['NOTIFIER_ALLOWED_HOSTS']},127.0.0.1:{receiver.port}"
-        with lab.ready(NOTIFIER_ALLOWED_HOSTS=allowed) as process:
+        async with lab.ready(NOTIFIER_ALLOWED_HOSTS=allowed) as process:
             made = {
                 name: await lab.subscribe(f"http://127.0.0.1:{receiver.port}/{name}", [ServiceDegraded.type])
                 for name in CASES

@@ -35,7 +35,7 @@ async def clock_jumps(lab: FaultLab, shift_s: float, alerts: int) -> Tolls:
 async def _disturbed(lab: FaultLab, name: str, alerts: int, disturb: Callable[[int], object], **environ: str) -> Toll:
     """Half of the alerts before, half after; `disturb` is given the notifier's process."""
     repeated = lab.alerts.repeated
-    with lab.ready(**environ) as process:
+    async with lab.ready(**environ) as process:
         await lab.subscribe(f"{lab.alerts.url}/{name}", ["lab.alert.*"])
         sent = await lab.publish(alerts // 2)
         begun = time.monotonic()

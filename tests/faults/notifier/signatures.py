@@ -21,7 +21,7 @@ _ALERTS = 100
 
 async def signed_deliveries(lab: FaultLab) -> Tolls:
     """A subscription that wants both kinds of signature gets alerts before and after its keys are replaced."""
-    with lab.ready():
+    async with lab.ready():
         made = await lab.subscribe(f"{lab.alerts.url}{SIGNED}", ["lab.alert.*"], signature="v1+v1a")
         await _received(lab)
         first, lab.alerts.signed = lab.alerts.signed, []

@@ -108,13 +108,15 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     agrees_to: str = "*"
+    allowed_rate: str = "*"
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     held: Counter[str] = field(default_factory=Counter)
     peaks: Counter[str] = field(default_factory=Counter)
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.method == "OPTIONS":
-            return web.Response(headers={"WebHook-Allowed-Origin": self.agrees_to})
+            agreement = {"WebHook-Allowed-Origin": self.agrees_to, "WebHook-Allowed-Rate": self.allowed_rate}
+            return web.Response(headers=agreement)
         self.requests.append(Received(request.path, dict(request.headers), await request.read()))
         steps = self.script.get(request.path, [200])
         status = steps.pop(0) if len(steps) > 1 else steps[0]

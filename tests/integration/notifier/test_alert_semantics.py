@@ -201,6 +201,43 @@ async def test_an_inhibited_alert_is_told_when_its_cause_is_over(database_url: s
         }
 
 
+async def test_what_is_inhibited_while_it_gathers_is_told_when_its_cause_is_over(
+    database_url: str, tmp_path: Path
+) -> None:
+    rule = "inhibit:\n  - {name: cause, source: {rule: down}, target: {rule: quality-*}, equal: [dataset]}\n"
+    async with desk(database_url, tmp_path, GROUPED + rule) as at:
+        await at.fire("effect")
+        await at.fire("cause", rule="down", summary="Spark is down")
+        await at.pass_time(31)
+        mails = [one for one in await at.finish() if one.target == "mail"]
+        assert {one.event.data["fingerprint"] for one in mails} == {at.name("cause")}
+        [kept] = [row for row in await at.rows("effect") if row.target == "mail"]
+        assert (kept.status, kept.reason.startswith("inhibited by cause: Spark is down")) == ("suppressed", True)
+        await at.resolve("cause")
+        await at.pass_time(301)
+        await at.finish()
+        await at.pass_time(301)
+        late = [one for one in await at.finish() if one.target == "mail"]
+        assert {one.event.data["fingerprint"] for one in late} == {at.name("effect")}
+
+
+async def test_what_is_muted_while_it_gathers_is_told_when_that_is_over(database_url: str, tmp_path: Path) -> None:
+    always = """
+time_intervals:
+  - {name: always, time_zone: UTC, times: [{from: "00:00", to: "24:00"}]}
+"""
+    async with desk(database_url, tmp_path, GROUPED) as at:
+        await at.fire("a")
+        await at.write(RECEIVERS + always + GROUPED.replace("mail, pager]", "mail, pager], mute: [always]"))
+        await at.pass_time(31)
+        assert {one.target for one in await at.finish()} == {"pager"}
+        assert [row.status for row in await at.rows("a") if row.target == "mail"] == ["suppressed"]
+        await at.write(RECEIVERS + GROUPED)
+        await at.pass_time(61)
+        await at.pass_time(31)
+        assert {one.target for one in await at.finish()} == {"mail"}
+
+
 async def test_a_reminder_comes_in_its_turn_until_somebody_acknowledges(database_url: str, tmp_path: Path) -> None:
     async with desk(database_url, tmp_path, PLAIN) as at:
         await at.fire("a")
@@ -251,6 +288,37 @@ async def test_what_nobody_acknowledges_escalates_and_its_end_follows(database_u
         assert await at.finish() == []
         await at.resolve("a")
         assert {one.target for one in await at.finish()} == {"mail", "chat"}
+
+
+async def test_an_alert_that_is_given_back_escalates_again_after_its_time(database_url: str, tmp_path: Path) -> None:
+    async with desk(database_url, tmp_path, ESCALATED) as at:
+        await at.fire("a")
+        await at.finish()
+        await at.pass_time(15 * 60 + 1)
+        assert [one.target for one in await at.finish()] == ["chat"]
+        await at.acknowledgements.take(at.name("a"), "bia", "")
+        await at.pass_time(3600)
+        await at.acknowledgements.give_back(at.name("a"))
+        await at.acknowledgements.give_back(at.name("a"))
+        await at.pass_time(30 * 60 - 60)
+        assert [one.target for one in await at.finish()] == []
+        await at.pass_time(61)  # the step that was taken is not taken again, the next one is
+        assert [one.target for one in await at.finish()] == ["pager"]
+
+
+async def test_what_was_silenced_and_acknowledged_is_told_once_it_is_given_back(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with desk(database_url, tmp_path, PLAIN) as at:
+        made = await at.silences.add(silence({"rule": "*"}), None)
+        await at.fire("a")
+        await at.acknowledgements.take(at.name("a"), "bia", "")
+        await at.silences.expire(made.id, "ana")
+        await at.dispatcher.look()
+        assert await at.finish() == []
+        await at.acknowledgements.give_back(at.name("a"))
+        await at.dispatcher.look()
+        assert {one.target for one in await at.finish()} == {"mail", "pager"}
 
 
 async def test_the_fall_back_is_told_what_a_receiver_could_not_be(database_url: str, tmp_path: Path) -> None:

@@ -14,5 +14,5 @@ def test_no_request_is_a_fault_of_ours(start_notifier: StartNotifier, kafka_boot
     fingerprint = f"fp-{uuid.uuid4().hex[:8]}"
     publish(kafka_bootstrap, new_event(alert(fingerprint), source="test/monitor"))
     with start_notifier() as notifier:
-        ask_notifier(notifier.url, fingerprint, "team-slack", examples=20)
+        ask_notifier(notifier.url, fingerprint, "team-slack", examples=12)
         assert notifier.popen.poll() is None, "the service did not outlive the requests"

@@ -216,3 +216,50 @@ def test_a_replay_keeps_its_rate(notifier: Process, receiver: Receiver, kafka_bo
     everything = httpx.post(f"{notifier.url}/v1/deliveries:replay", json={}, timeout=10)
     assert everything.status_code == 422
     remove(notifier, subscription)
+
+
+def test_an_endpoint_gets_no_more_than_it_allows(notifier: Process, receiver: Receiver, kafka_bootstrap: str) -> None:
+    receiver.allowed_rate = "240"
+    subscription = subscribe(notifier, f"{receiver.url}/allowed")
+    assert subscription["allowed_per_min"] == 240
+    begun = time.monotonic()
+    publish(kafka_bootstrap, *(updated(f"allowed-{number}") for number in range(12)))
+    delivered = ended(notifier, subscription, 12)
+    assert {one["status"] for one in delivered} == {"delivered"}
+    assert time.monotonic() - begun >= 2.0  # four at once, and four a second
+
+    # Nor by a replay that would be faster.
+    again = {"subscription_id": subscription["id"], "status": ["delivered"], "per_s": 1000}
+    begun = time.monotonic()
+    httpx.post(f"{notifier.url}/v1/deliveries:replay", json=again, timeout=10).raise_for_status()
+    until(lambda: len(receiver.at("/allowed")) == 24, what="all of them again")
+    assert time.monotonic() - begun >= 11 / 4
+    receiver.allowed_rate = "*"
+    asked = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:handshake", timeout=10).json()
+    assert asked["allowed_per_min"] is None
+    remove(notifier, subscription)
+
+
+def test_a_rate_that_cannot_be_read_is_no_consent(notifier: Process, receiver: Receiver) -> None:
+    receiver.allowed_rate = "often"
+    subscription = subscribe(notifier, f"{receiver.url}/often")
+    receiver.allowed_rate = "*"
+    assert subscription["consent"] is None
+    assert subscription["consent_reason"].startswith("WebHook-Allowed-Rate must be * or a whole number")
+    remove(notifier, subscription)
+
+
+def test_removing_what_was_switched_off_ends_its_alert(
+    notifier: Process, receiver: Receiver, kafka_bootstrap: str
+) -> None:
+    receiver.script["/gone"] = [410]
+    subscription = subscribe(notifier, f"{receiver.url}/gone")
+    publish(kafka_bootstrap, updated("gone"))
+
+    def told() -> list[str]:
+        alerts = notifier.get("/v1/alerts", page_size=500)["alerts"]
+        return [one["status"] for one in alerts if one["labels"].get("subscription") == subscription["name"]]
+
+    until(lambda: told() == ["firing"], what="the alert that it is off")
+    remove(notifier, subscription)
+    until(lambda: told() == ["resolved"], what="its end")

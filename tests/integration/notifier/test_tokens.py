@@ -18,6 +18,7 @@ from datalab.store.tokens import Tokens
 from schemas.envelope import new_event
 from tests.integration.notifier.conftest import StartNotifier
 from tests.integration.notifier.parts import Process, Receiver, alert, publish, until
+from tests.support.dashboard import charts, open_page, tables
 
 SEALING_KEY = Fernet.generate_key().decode()
 PLANTED = {
@@ -131,6 +132,31 @@ def test_no_planted_secret_is_anywhere(
     seen = "\n".join([notifier.log.read_text(), *answers, reported])
     hidden = {**PLANTED, "the subscription's secret": secret, "the token": both}
     assert [name for name, text in hidden.items() if text in seen] == []
+
+
+def test_nor_on_the_dashboards_page_about_the_alert(
+    notifier: Process, start_notifier: StartNotifier, database_url: str, kafka_bootstrap: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The page with the deliveries of an alert and why they failed, which it asks an instance that needs no token."""
+    event = new_event(alert(f"fp-{uuid.uuid4().hex[:8]}"), source="test/monitor")
+    publish(kafka_bootstrap, event)
+    both = token(database_url, "notifier:*")
+
+    def failed() -> bool:
+        found = call(notifier, "GET", "/v1/deliveries", both, params={"event_id": event.id}).json()["deliveries"]
+        return len(found) >= 4 and all(one["status"] != "pending" for one in found)
+
+    until(failed, seconds=60, what="all deliveries ended")
+    with start_notifier(NOTIFIER_SECRET_KEY=SEALING_KEY) as open_to_all:
+        monkeypatch.setenv("NOTIFIER_URL", open_to_all.url)
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
+        for name in ("BRIDGE_URL", "MONITOR_URL"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        page = open_page("event-trace", event=event.id)
+    shown = f"{page}\n{tables(page)}\n{charts(page)}"
+    assert "HTTP 400" in shown, "the page does not show why: this proves nothing"
+    assert [name for name, text in PLANTED.items() if text in shown] == []
 
 
 async def outcomes(bootstrap: str) -> str:

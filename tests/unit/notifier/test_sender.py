@@ -70,9 +70,17 @@ class Receivers:
         return Result(True, status_code=204)
 
 
-async def run_until_recorded(ledger: ScriptedLedger, receivers: Receivers, count: int) -> None:
-    pace = Pace(slots=40, per_target=4, deadline_s=0.1, poll_s=30.0, schedule_s=[60.0])
+async def run_until_recorded(ledger: ScriptedLedger, receivers: Receivers, count: int, *, slots: int = 40) -> int:
+    """Returns how often other instances were called."""
+    pace = Pace(slots=slots, per_target=4, deadline_s=0.1, poll_s=30.0, schedule_s=[60.0])
     fake: Any = ledger
+    calls = 0
+
+    async def call() -> None:
+        nonlocal calls
+        calls += 1
+        raise ConnectionError("nobody can be called")  # which must do no harm
+
     sender = Sender(
         cast("Ledger", fake),
         cast("Targets", receivers),
@@ -80,6 +88,7 @@ async def run_until_recorded(ledger: ScriptedLedger, receivers: Receivers, count
         pace,
         SystemClock(),
         asyncio.Event(),
+        call,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(sender.run(stop))
@@ -92,6 +101,7 @@ async def run_until_recorded(ledger: ScriptedLedger, receivers: Receivers, count
     finally:
         stop.set()
         await running
+    return calls
 
 
 async def test_a_target_that_answers_at_once_gets_more_and_all_without_waiting_for_the_clock() -> None:
@@ -114,3 +124,10 @@ async def test_one_that_hangs_keeps_a_single_place_and_the_others_get_theirs() -
     assert receivers.most["hangs"] == 4, "before anybody knew"
     outcomes = {one.delivery.target: one.outcome for one in ledger.recorded}
     assert outcomes == {"hangs": "retry", "a": "delivered", "b": "delivered"}
+
+
+async def test_others_are_called_only_where_more_is_due_than_can_be_sent() -> None:
+    few = ScriptedLedger({"a": [delivery(n, "a") for n in range(3)]})
+    assert await run_until_recorded(few, Receivers(), 3) == 0
+    many = ScriptedLedger({f"t{n}": [delivery(n, f"t{n}")] for n in range(30)})
+    assert await run_until_recorded(many, Receivers(), 30, slots=5) >= 6
