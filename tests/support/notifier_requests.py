@@ -10,8 +10,8 @@ import httpx
 from tests.support.made_up import Answers, Operation, ask_everything
 from tests.support.polling import wait_for
 
-# Made-up addresses are looked up and called, which takes as long as it takes.
-_CALLS_OUT = {("POST", "/v1/subscriptions"), ("PATCH", "/v1/subscriptions/{key}")}
+# Made-up addresses are looked up and called, which takes as long as it takes. A list with many filters needs more.
+_OTHERWISE = {("POST", "/v1/subscriptions"): 5, ("PATCH", "/v1/subscriptions/{key}"): 5, ("GET", "/v1/deliveries"): 40}
 EXPECTED: dict[Operation, set[int]] = {
     ("GET", "/v1/subscriptions"): {200, 422},
     ("POST", "/v1/subscriptions"): {422},
@@ -21,7 +21,7 @@ EXPECTED: dict[Operation, set[int]] = {
     ("POST", "/v1/subscriptions/{key}:handshake"): {404, 422},
     ("POST", "/v1/subscriptions/{key}:rotate-secret"): {404, 422},
     ("POST", "/v1/subscriptions/{key}:test"): {404, 422},
-    ("GET", "/v1/deliveries"): {200, 400, 422},
+    ("GET", "/v1/deliveries"): {200, 422},
     ("GET", "/v1/deliveries/{delivery_id}"): {404, 422},
     ("POST", "/v1/deliveries/{delivery_id}:replay"): {404, 422},
     ("POST", "/v1/deliveries:replay"): {202, 422},
@@ -54,11 +54,11 @@ def ask_notifier(url: str, fingerprint: str, receiver: str, examples: int) -> An
             **{path: silence for _, path in EXPECTED if path.startswith("/v1/silences/")},
             **{path: receiver for _, path in EXPECTED if path.startswith("/v1/receivers/")},
         }
-        met = ask_everything(url, lambda name: 8 if name in _CALLS_OUT else examples, known)
+        met = ask_everything(url, lambda name: min(_OTHERWISE.get(name, examples), 3 * examples), known)
         asked = {name for name in met if name[1].startswith("/v1/")}
         assert asked == set(EXPECTED), f"not both described and expected: {asked ^ set(EXPECTED)}"
-        for name, expected in EXPECTED.items():
-            assert set(met[name]) >= expected, (name, met[name])
+        unmet = {name: met[name] for name, expected in EXPECTED.items() if not set(met[name]) >= expected}
+        assert not unmet, f"not answered as expected: {unmet}"
         # Nothing that was sent has broken what others get.
         assert client.get("/readyz").status_code == 200
     return met

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -59,6 +60,7 @@ async def _tried(name: str) -> Tolls | None:
 
 def main() -> None:
     """Run them, print the table and the sums."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells at length of a broker that is killed on purpose
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(SCENARIOS), nargs="+", default=list(SCENARIOS))
     tried = {name: asyncio.run(_tried(name)) for name in parser.parse_args().only}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,6 +12,7 @@ from tests.faults.notifier.lab import FaultLab
 from tests.faults.notifier.receiver import CHAT
 from tests.faults.notifier.toll import Toll, Tolls
 from tests.support.killed_notifier import BUNDLE_STEPS
+from tests.support.polling import eventually
 
 _GROUPS = 20
 # An alert was told if its own message was, or the one that carries it, or the digest that counts it.
@@ -24,23 +25,38 @@ WHERE d.event_id = ANY($1) AND d.channel = 'slack' AND (d.status = 'delivered'
 
 async def killed_with_bundles(lab: FaultLab, alerts: int, steps: Sequence[str] = tuple(BUNDLE_STEPS)) -> Tolls:
     """So many alerts for each kill, to a chat that takes five messages a second."""
+    return {f"killed: {BUNDLE_STEPS[step]}": await _killed_at(lab, step, alerts) for step in steps}
+
+
+async def _killed_at(lab: FaultLab, step: str, alerts: int) -> Toll:
     environ = {"DATALAB_CONFIG_DIR": str(_config(lab))}
-    tolls: Tolls = {}
-    for step in steps:
-        repeated = lab.alerts.repeated
-        sent = await _publish(lab, step, alerts)
-        await killed(lab, f"{step}:{2 if step.startswith('group') else 1}", **environ)
-        await lab.balance()
-        async with lab.ready(**environ):
-            await lab.settled(within_s=120)
-        lab.alerts.judge()
-        told = await lab.sql(_TOLD, sent)
-        messages = {row["carried_by"] or row["id"] for row in told}
-        assert messages <= set(lab.alerts.messages), "a message is recorded as delivered that never came"
-        lost = len(set(sent) - {row["event_id"] for row in told})
-        again = lab.alerts.repeated - repeated
-        tolls[f"killed: {BUNDLE_STEPS[step]}"] = Toll(1, alerts, lost, again, f"told in {len(messages)} messages")
-    return tolls
+    repeated = lab.alerts.repeated
+    sent = await _publish(lab, step, alerts)
+    await killed(lab, f"{step}:{2 if step.startswith('group') else 1}", **environ)
+    await lab.balance()
+    async with lab.ready(**environ):
+        await eventually(_stored(lab, sent), until=lambda stored: stored == len(sent), within_s=60)
+        await lab.settled(within_s=120)
+    lab.alerts.judge()
+    told = await lab.sql(_TOLD, sent)
+    messages = {row["carried_by"] or row["id"] for row in told}
+    assert messages <= set(lab.alerts.messages), "a message is recorded as delivered that never came"
+    lost = len(set(sent) - {row["event_id"] for row in told})
+    return Toll(1, alerts, lost, lab.alerts.repeated - repeated, f"told in {len(messages)} messages")
+
+
+def _stored(lab: FaultLab, sent: Sequence[str]) -> Callable[[], Awaitable[int]]:
+    """Asks how many of these alerts have a row for the chat."""
+
+    async def stored() -> int:
+        (row,) = await lab.sql(
+            "SELECT count(DISTINCT event_id) AS n FROM notifier_deliveries WHERE event_id = ANY($1) "
+            "AND channel = 'slack'",
+            sent,
+        )
+        return int(row["n"])
+
+    return stored
 
 
 async def _publish(lab: FaultLab, step: str, alerts: int) -> list[str]:

@@ -84,7 +84,7 @@ class Receiver:
         try:
             while True:
                 await self._one(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

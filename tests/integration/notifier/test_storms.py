@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from services.notifier.delivery import Delivery, Result
+from services.notifier.replaying import Which
 from services.notifier.retries import Attempted, Retry
 from tests.integration.notifier.desk import Desk, desk
 
@@ -59,6 +60,25 @@ async def test_an_end_is_told_to_those_who_heard_of_the_alert_in_a_digest(databa
         [ended] = await at.resolve("c")
         await at.pass_time(2)
         assert [one.event.id for one in await at.finish()] == [ended.id]
+
+
+async def test_what_a_digest_swallowed_shares_its_death_and_its_replay(database_url: str, tmp_path: Path) -> None:
+    async with desk(database_url, tmp_path, "routes:\n  - {name: all, receivers: mail}\n") as at:
+        await at.write(SLOW)
+        await at.fire("a", "b", "c")
+        await at.finish()
+        await at.pass_time(61)
+        [digest] = await at.finish("HTTP 404: no_service")
+        assert digest.notice is not None
+        assert digest.notice.kind == "digest"
+        swallowed = [row for row in await at.rows() if row.carried_by == digest.id]
+        assert len(swallowed) == 2
+        assert {row.status for row in swallowed} == {"dead"}
+        assert all(row.reason == f"the digest {digest.id} could not be told: HTTP 404: no_service" for row in swallowed)
+        await at.ledger.replay(Which(id=digest.id))
+        assert [one.id for one in await at.finish()] == [digest.id]
+        swallowed = [row for row in await at.rows() if row.carried_by == digest.id]
+        assert {(row.status, row.reason) for row in swallowed} == {("suppressed", f"told in the digest {digest.id}")}
 
 
 async def test_groups_in_a_digest_are_counted_by_their_alerts(database_url: str, tmp_path: Path) -> None:
