@@ -18,6 +18,8 @@ from services.notifier.bundles import Note, Notice
 from services.notifier.planned import Alert
 
 TEMPLATES = Path(__file__).with_name("templates")
+# Annotations that tell people nothing: the links lead to what they name.
+_FOR_PROGRAMS = frozenset({"event_id", "event_type", "correlation_id", "resolved_by"})
 _SIGNS = {"critical": "🚨", "error": "🔴", "warning": "🟠", "info": "🔵"}
 
 
@@ -168,14 +170,22 @@ class Phrasebook:
         if alert.ends_at is not None:
             facts.append((self.words["ended"], self._time(alert.ends_at)))
         facts += sorted(alert.labels.items())
-        facts += sorted((k, v) for k, v in alert.annotations.items() if not _is_link(v))
+        told = alert.annotations.items()
+        facts += sorted((name, value) for name, value in told if name not in _FOR_PROGRAMS and not _is_link(value))
         return tuple(facts)
 
     def _links(self, alert: Alert) -> tuple[tuple[str, str], ...]:
-        links = sorted((_capital(name), value) for name, value in alert.annotations.items() if _is_link(value))
-        if self._dashboard:
-            links.append((self.words["dashboard"], self._dashboard))
-        return tuple(links)
+        """By label, the ones that this alert alone has first; none twice."""
+        links = {self._label(name): value for name, value in sorted(alert.annotations.items()) if _is_link(value)}
+        dashboard = self.words["dashboard"]
+        address = links.pop(dashboard, self._dashboard)
+        return (*links.items(), (dashboard, address)) if address else tuple(links.items())
+
+    def _label(self, annotation: str) -> str:
+        """What a link is called: in the reader's language where there is a word for it."""
+        name = annotation.removesuffix("_url")
+        known: str | None = self.words["links"].get(name)
+        return known or name[:1].upper() + name[1:].replace("_", " ")
 
     def _time(self, at: datetime) -> str:
         return at.astimezone(self._zone).strftime(str(self.words["time_format"]))
@@ -217,8 +227,3 @@ def one_line(text: str, limit: int) -> str:
 
 def _is_link(value: str) -> bool:
     return value.startswith(("http://", "https://")) and not any(c.isspace() or c in "<>\"'|" for c in value)
-
-
-def _capital(name: str) -> str:
-    """An annotation's name as a label."""
-    return name[:1].upper() + name[1:].replace("_", " ")

@@ -105,3 +105,25 @@ def test_names_in_a_mail_bring_no_markup_and_no_template() -> None:
     _, html = MailTemplates(book).render(book.told(events[0], bundle("group", events)))
     assert "<script>" not in html
     assert "{{ 7*7 }}" in html
+
+
+def test_links_are_named_in_the_readers_language_and_ids_are_left_to_programs() -> None:
+    annotations = {
+        "trace_url": "https://lab.example/event-trace?event=1",
+        "dashboard_url": "https://lab.example",
+        "run_url": "https://prefect.example/runs/1",
+        "grafana_board": "https://grafana.example/d/1",
+        "event_id": "0e4d",
+        "correlation_id": "0e4d",
+        "reason": "no answer",
+    }
+    event = new_event(firing(annotations=annotations), source="t")
+    told = Phrasebook("pt", "UTC", "https://another.example").message(event)
+    assert told.links == (
+        ("Grafana board", "https://grafana.example/d/1"),
+        ("Execução", "https://prefect.example/runs/1"),
+        ("Rastreio", "https://lab.example/event-trace?event=1"),
+        ("Painel", "https://lab.example"),
+    )
+    assert ("reason", "no answer") in told.facts
+    assert "0e4d" not in str(told.facts)
