@@ -41,12 +41,14 @@ class NotifyLab:
     arrivals: Arrivals
     dead_host: str  # nobody listens there
     parts: dict[str, psutil.Process]  # kafka and postgres
+    subscriptions: int = 0
 
     async def subscribe(self, urls: Sequence[str], types: Sequence[Sequence[str]]) -> None:
         """A subscription for each URL, to the types beside it."""
         async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60) as client:
-            for number, (url, wanted) in enumerate(zip(urls, types, strict=True)):
-                body = {"name": f"hook-{number:03d}", "url": url, "event_types": list(wanted)}
+            for url, wanted in zip(urls, types, strict=True):
+                self.subscriptions += 1
+                body = {"name": f"hook-{self.subscriptions:03d}", "url": url, "event_types": list(wanted)}
                 (await client.post("/v1/subscriptions", json=body)).raise_for_status()
 
     async def count(self, statement: str, *values: object) -> int:

@@ -69,16 +69,17 @@ async def _without_hushed(
     when it is over."""
     alerts = {row.id: alert for row in rows if row.kind != "resolved" and (alert := _firing(row))}
     around = await circumstances(session, list(alerts.values()), routing.config)
-    kept, unheard = [], set()
+    kept: list[DeliveryRow] = []
+    unheard: dict[str | None, str] = {}
     for row in rows:
         hush = _hush(row, alerts[row.id], routing, around) if row.id in alerts else None
         if hush is not None:
-            unheard.add(row.id)
+            unheard[row.id] = hush.reason
             await _suppress(session, row, hush.reason)
             told = update(ToldRow).where(ToldRow.delivery_id == row.id)
             await session.execute(told.values(heard=False, reason=hush.reason, next_at=hush.look_at))
         elif row.answers in unheard:
-            await _suppress(session, row, "was not told that it fires")
+            await _suppress(session, row, f"was not told that it fires: {unheard[row.answers]}")
         else:
             kept.append(row)
     return kept
