@@ -76,7 +76,7 @@ def _told(lab: Lab, service: str, state: str) -> dict[str, Message]:
 @pytest.fixture
 def opened(browser: Browser, lab: Lab) -> Iterator[Tab]:
     """A new tab. Whatever it showed: nothing went wrong in it, and it called nobody but the inbox."""
-    with tab(browser, width=1280, height=1000) as found:
+    with tab(browser, width=1280, height=1200) as found:
         yield found
     assert found.troubles == []
     assert found.hosts <= {lab.addresses.inbox.removeprefix("http://"), ""}
