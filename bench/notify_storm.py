@@ -23,7 +23,8 @@ _ALERTS, _PER_S = 10_000, 1000
 # Messages a second, and how many at once: of Slack and Teams what these allow, and a program that takes 200.
 _LIMITS = {"chat": (1, 1), "team": (4, 4), "program": (200, 40)}
 _ROWS = """
-SELECT d.id, d.event_id, d.target, d.kind, d.rank, d.status, d.reason, c.status AS carrier
+SELECT d.id, d.event_id, d.target, d.kind, d.rank, d.status, d.reason, c.status AS carrier,
+  extract(epoch FROM d.created_at)::float8 AS stored_at
 FROM notifier_deliveries d LEFT JOIN notifier_deliveries c ON c.id = d.carried_by
 """
 
@@ -47,6 +48,7 @@ async def storm(_: float) -> dict[str, float]:
         **_order(rows, sent, lab.arrivals.all),
         "storm_digests": float(sum(row["kind"] == "digest" for row in rows)),
         "storm_publishing_s": published,
+        "storm_stored_s": max(row["stored_at"] for row in rows if row["event_id"] in sent) - begun,
         "storm_drained_s": drained,
         "storm_still_pending": float(pending),
         "storm_memory_growth_mb": max(memory_mb) - memory_mb[0],
@@ -132,10 +134,11 @@ def _over_limit(arrivals: Sequence[Arrival], target: str) -> int:
 
 
 def _order(rows: Sequence[Any], sent: Mapping[str, float], arrivals: Sequence[Arrival]) -> dict[str, float]:
-    """How long critical alerts and the others took to the program; how many of the single messages to people were
-    critical ones."""
+    """How long critical alerts and the others took to the program, from before they were published and from when they
+    were in its queue; how many of the single messages to people were critical ones."""
     known = {row["id"]: row for row in rows}
     waits: dict[bool, list[float]] = {True: [], False: []}
+    queued: dict[bool, list[float]] = {True: [], False: []}
     single = {True: 0, False: 0}
     for arrival in arrivals:
         row = known.get(arrival.delivery_id)
@@ -144,11 +147,14 @@ def _order(rows: Sequence[Any], sent: Mapping[str, float], arrivals: Sequence[Ar
         critical = row["rank"] == 0
         if row["target"] == "program":
             waits[critical].append((arrival.at - sent[row["event_id"]]) * 1000)
+            queued[critical].append((arrival.at - row["stored_at"]) * 1000)
         elif row["target"] in _LIMITS:
             single[critical] += 1
     return {
         "storm_critical_p95_ms": p95(waits[True]),
         "storm_others_p50_ms": statistics.median(waits[False]),
+        "storm_critical_in_queue_p95_ms": p95(queued[True]),
+        "storm_others_in_queue_p50_ms": statistics.median(queued[False]),
         "storm_singles_critical": float(single[True]),
         "storm_singles_others": float(single[False]),
     }
