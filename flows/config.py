@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from datalab.runtime.s3_lake import in_s3
 from datalab.runtime.settings import PROJECT_ROOT, LabSettings
 
 TIMEZONE = "America/Sao_Paulo"
@@ -33,6 +34,15 @@ class FlowSettings(LabSettings):
     spark_jars: str = Field(default="", validation_alias="DATALAB_SPARK_JARS")
     lock_wait_s: float = Field(default=3600.0, gt=0, validation_alias="DATALAB_LOCK_WAIT_S")
     backup_dir: Path | None = Field(default=None, validation_alias="DATALAB_BACKUP_DIR")
+
+    @model_validator(mode="after")
+    def _a_spark_that_knows_the_store(self) -> FlowSettings:
+        if in_s3(self.lake_root) and self.spark_master_url and not self.spark_remote:
+            raise ValueError(
+                f"LAKE_ROOT={self.lake_root}: a lake in an S3 store needs a Spark Connect server of `datalab up` "
+                "(SPARK_REMOTE), not a cluster (SPARK_MASTER_URL)"
+            )
+        return self
 
     @property
     def backups(self) -> Path:

@@ -21,7 +21,8 @@ def register(app: typer.Typer) -> None:
     def fetch() -> None:
         """Fetch the jars of Kafka and Delta once, verified; later calls need no network.
 
-        It also prepares the Java classes of Kafka and Spark, which halves the work of starting them.
+        With a LAKE_ROOT in S3 it fetches also the jars that reach such a lake. It prepares the Java classes of Kafka
+        and Spark, which halves the work of starting them.
         An interrupted fetch goes on where it stopped, and a damaged jar is fetched again.
         Exit codes: 0 all jars are here and intact; 1 one could not be had.
         """
@@ -45,9 +46,9 @@ def register(app: typer.Typer) -> None:
 
 def fetch_with_progress(console: Console) -> int:
     """Fetch what is missing, with a bar on a terminal, else a line now and then; returns how many were fetched."""
-    from datalab.local.jars import JarCache
+    from datalab.local.needed_jars import needed_jars
 
-    cache = JarCache()
+    cache = needed_jars()
     if not console.is_terminal:
         return len(cache.fetch(_lines(console)))
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn

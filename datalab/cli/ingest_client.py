@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from datalab.local.addresses import lab_addresses
-from datalab.local.assembly import configuration
+from datalab.runtime.settings import configuration
 
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 _ATTEMPTS = 6

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from datalab.local.addresses import lab_addresses
-from datalab.local.assembly import configuration
+from datalab.runtime.settings import configuration
 
 # Nobody tells the command line that something happened: it looks, as often as a person notices.
 _LOOK_S = 0.2

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from datalab.local.assembly import configuration, external_database
+from datalab.local.assembly import external_database
 from datalab.local.control import running
 from datalab.local.layout import LabLayout
 from datalab.local.parts.postgres import embedded_url
-from datalab.runtime.settings import PROJECT_ROOT
+from datalab.runtime.settings import PROJECT_ROOT, configuration
 
 _USUAL = {"kafka": 9092, "prefect": 4200, "mlflow": 5000, "ingest": 8081, "bridge": 8082, "monitor": 8083,
           "notifier": 8084, "dashboard": 8501, "inbox": 8025, "spark": 15002}  # fmt: skip

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qs, urlsplit
-
-from dotenv import dotenv_values
 
 from datalab.local.class_archive import JVM_PARTS, RECORDING_STOP_SECONDS, ClassArchives
 from datalab.local.environment import lab_environment
@@ -18,13 +15,7 @@ from datalab.local.parts.postgres import embedded_url
 from datalab.local.plan import all_parts, creators, select, wanted_ports
 from datalab.local.ports import PortBook
 from datalab.local.state import LabState
-from datalab.runtime.settings import PROJECT_ROOT
-
-
-def configuration(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment, with the project's `.env` below it."""
-    written = {key: value for key, value in dotenv_values(PROJECT_ROOT / ".env").items() if value is not None}
-    return {**written, **(os.environ if environ is None else environ)}
+from datalab.runtime.settings import configuration
 
 
 def external_database(layout: LabLayout, environ: Mapping[str, str]) -> str | None:

@@ -12,13 +12,14 @@ from typing import Literal
 
 import psutil
 
-from datalab.local.assembly import configuration, external_database
+from datalab.local.assembly import external_database
 from datalab.local.control import running
-from datalab.local.jars import JarCache
 from datalab.local.java import JavaMissingError, find_java
 from datalab.local.layout import LabLayout, cache_dir
+from datalab.local.needed_jars import needed_jars
 from datalab.local.plan import PlanError, all_parts, creators, wanted_ports
 from datalab.local.ports import is_free
+from datalab.runtime.settings import configuration
 
 _GIB = 1024**3
 _NEEDED_GIB, _COMFORTABLE_GIB = 1.0, 5.0
@@ -135,8 +136,8 @@ def _processors(_: Subject) -> Finding:
     return Finding("processors", "ok", str(count))
 
 
-def _jars(_: Subject) -> Finding:
-    cache = JarCache()
+def _jars(subject: Subject) -> Finding:
+    cache = needed_jars(subject.environ)
     if missing := cache.missing():
         size = sum(jar.size for jar in missing) / 1e6
         detail = f"{len(missing)} of {len(cache.jars)} to be fetched ({size:.0f} MB)"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-JarSet = Literal["kafka", "delta"]
+JarSet = Literal["kafka", "delta", "s3"]
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 _CHUNK = 1 << 20
 

@@ -5,13 +5,22 @@ Values come from the environment, then `.env`, then `/run/secrets` (one file per
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _SECRETS = Path("/run/secrets")
+
+
+def configuration(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment, with the project's `.env` below it."""
+    written = {key: value for key, value in dotenv_values(PROJECT_ROOT / ".env").items() if value is not None}
+    return {**written, **(os.environ if environ is None else environ)}
 
 
 class LabSettings(BaseSettings):

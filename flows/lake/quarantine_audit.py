@@ -58,8 +58,8 @@ class Findings:
 
 def find(lake: Lake, dataset: str, source_uri: str | None, sample: int) -> Findings:
     """Look through the quarantine and the ledger of a dataset; raises LakeError for a lake that is out of reach."""
-    if lake.table("quarantine", dataset).local is None:
-        raise LakeError(f"LAKE_ROOT={lake.root}: tables are read on a local disk only")
+    if lake.table("quarantine", dataset).for_readers is None:
+        raise LakeError(f"LAKE_ROOT={lake.root}: tables are read on a local disk and in S3 stores only")
     checked = sorted(_ledger(lake.table("ledger", dataset)), key=lambda line: line.finished_at)
     outcome = next((line.outcome for line in reversed(checked) if line.source_uri == source_uri), None)
     trend = tuple(checked[-TREND_RUNS:])

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from datalab.runtime.s3_lake import delta_options, for_spark, in_s3
+from datalab.runtime.settings import configuration
 from flows.lake.errors import LakeError
 
 if TYPE_CHECKING:
@@ -45,23 +47,34 @@ class Table:
             return Path(unquote(self.path.removeprefix("file://")))
         return None if "://" in self.path else Path(self.path)
 
+    @property
+    def for_readers(self) -> tuple[str, dict[str, str]] | None:
+        """Location and storage options for readers other than Spark; None if they do not reach it."""
+        if self.local is not None:
+            return str(self.local), {}
+        if in_s3(self.path):
+            return "s3://" + self.path.split("://", 1)[1], delta_options(configuration())
+        return None
+
     def size_bytes(self) -> int | None:
         """What the newest version's files hold, 0 for no table; None where finding out would cost Spark's time."""
-        if self.local is None:
+        if self.for_readers is None:
             return None
         table = self.opened()
         return sum(table.get_add_actions().column("size_bytes").to_pylist()) if table else 0
 
     def opened(self) -> DeltaTable | None:
-        """Its newest version for a reader other than Spark; None if it is not there or not on this machine."""
+        """Its newest version for a reader other than Spark; None if it is not there or out of reach."""
         from deltalake import DeltaTable
 
-        folder = None if self.local is None else str(self.local)
-        return DeltaTable(folder) if folder is not None and DeltaTable.is_deltatable(folder) else None
+        if self.for_readers is None:
+            return None
+        location, options = self.for_readers
+        return DeltaTable(location, storage_options=options) if DeltaTable.is_deltatable(location, options) else None
 
     def version(self, spark: SparkSession) -> int | None:
         """The newest version, or None if there is no table (a directory that a killed first write left is none)."""
-        if self.local is not None:  # a tenth of the time that Spark takes
+        if self.for_readers is not None:  # a tenth of the time that Spark takes
             table = self.opened()
             return table.version() if table else None
         try:
@@ -97,7 +110,7 @@ class Lake:
     home: Path
 
     def table(self, layer: str, name: str) -> Table:
-        return Table(f"{self.root.rstrip('/')}/{layer}/{name}")
+        return Table(f"{for_spark(self.root).rstrip('/')}/{layer}/{name}")
 
     @property
     def work(self) -> Path:

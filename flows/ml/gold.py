@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flows.lake.tables import Table
 from flows.ml.definitions import ModelDefinition
 from flows.ml.errors import GoldError
 
@@ -58,12 +59,13 @@ def _open(path: str, definition: ModelDefinition, version: int | None) -> DeltaT
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
+    location, options = Table(path).for_readers or (path, {})
     try:
-        table = DeltaTable(path)
+        table = DeltaTable(location, storage_options=options)
         newest = table.version()
         if version is not None and version > newest:
             raise GoldError(f"{path}: has no version {version}; the newest is {newest}")
-        return table if version is None else DeltaTable(path, version=version)
+        return table if version is None else DeltaTable(location, version=version, storage_options=options)
     except TableNotFoundError as error:
         raise GoldError(
             f"{path}: there is no such Delta table; load dataset {definition.dataset} first (medallion-etl)"

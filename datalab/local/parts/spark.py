@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from datalab.local.parts.base import Command, Lab, Part, PartError
 from datalab.local.probes import SparkProbe
+from datalab.runtime import s3_lake
 
 _SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
@@ -43,7 +44,7 @@ class SparkConnect(Part):
                 _jvm_options(home, lab.class_options(self.name)),
                 *options,
                 "--jars",
-                ",".join(map(str, lab.jars.paths("delta"))),
+                ",".join(map(str, [*lab.jars.paths("delta"), *(lab.jars.paths("s3") if _in_s3(lab) else [])])),
                 "spark-internal",
             ],
             env={
@@ -54,6 +55,7 @@ class SparkConnect(Part):
                 "SPARK_REMOTE": None,
                 "PYSPARK_PYTHON": sys.executable,
                 "JAVA_HOME": str(lab.need_java().home),
+                **(s3_lake.keys(lab.env) if _in_s3(lab) else {}),
             },
             cwd=home,
         )
@@ -73,6 +75,7 @@ class SparkConnect(Part):
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": str(lab.ports["spark"]),
+            **(s3_lake.spark_conf(lab.env) if _in_s3(lab) else {}),
         }
 
     async def ready(self, lab: Lab) -> str | None:
@@ -80,6 +83,10 @@ class SparkConnect(Part):
 
     def url(self, lab: Lab) -> str:
         return lab.env["SPARK_REMOTE"]
+
+
+def _in_s3(lab: Lab) -> bool:
+    return s3_lake.in_s3(lab.env["LAKE_ROOT"])
 
 
 def _jvm_options(home: Path, more: list[str]) -> str:

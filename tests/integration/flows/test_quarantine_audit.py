@@ -139,7 +139,7 @@ def test_what_cannot_be_audited_is_said_plainly(sparkless_lake: LakeView, monkey
     with pytest.raises(AnnouncementError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         quarantine_audit("stocks")
     monkeypatch.setenv("LAKE_ROOT", "hdfs://lake")
-    with pytest.raises(LakeError, match="LAKE_ROOT=hdfs://lake: tables are read on a local disk only"):
+    with pytest.raises(LakeError, match="LAKE_ROOT=hdfs://lake: tables are read on a local disk and in S3 stores only"):
         quarantine_audit("stocks")
 
 

@@ -133,3 +133,13 @@ def test_a_lock_names_the_spark_sessions_of_a_holder_that_did_not_close_them(tmp
         lease.forget()
         lease.note(SparkWork("run-3", "session-4"))
     assert [work.run_id for work in [*work_of_run(tmp_path, "run-1"), *work_of_run(tmp_path, "run-3")]] == ["run-3"]
+
+
+def test_a_lake_in_s3_is_refused_where_only_a_classic_cluster_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_ROOT", "s3://lake/main")
+    monkeypatch.setenv("SPARK_MASTER_URL", "spark://127.0.0.1:7077")
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    with pytest.raises(ValueError, match=r"LAKE_ROOT=s3://lake/main: .*\(SPARK_REMOTE\), not a cluster"):
+        FlowSettings()
+    monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:15002")
+    assert FlowSettings().lake_root == "s3://lake/main"

@@ -109,7 +109,7 @@ def test_progress_counts_every_byte_and_jar(tmp_path: Path) -> None:
 def test_the_committed_lock_is_complete_and_names_no_address() -> None:
     locked = read_lock()
 
-    assert {entry.set for entry in locked} == {"kafka", "delta"}
+    assert {entry.set for entry in locked} == {"kafka", "delta", "s3"}
     assert {"kafka_2.13", "kafka-clients", "log4j-slf4j-impl", "delta-storage"} <= {entry.artifact for entry in locked}
     assert all(len(entry.sha256) == 64 and entry.size > 0 for entry in locked)
     assert len({(entry.set, entry.file_name) for entry in locked}) == len(locked)

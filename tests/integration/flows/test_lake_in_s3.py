@@ -1,0 +1,118 @@
+"""The same run on an S3 endpoint, by another LAKE_ROOT: a real server, a real Spark, nothing written beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from typer.testing import CliRunner
+
+from datalab.cli.main import build_app
+from datalab.local.jars import JarCache
+from datalab.runtime.s3_lake import delta_options
+from datalab.runtime.settings import PROJECT_ROOT
+from flows.lake import silver
+from flows.lake.errors import LakeError
+from flows.lake.tables import Lake
+from flows.medallion_etl_flow import medallion_etl_pipeline
+from flows.ml.definitions import choose_definition, load_definitions
+from flows.ml.errors import GoldError
+from flows.ml.gold import read_gold
+from flows.quarantine_replay_flow import quarantine_replay
+from tests.integration.flows.conftest import LakeView
+from tests.support.lab_parts import lab_parts
+from tests.support.monthly_gold import monthly_gold, real_prices
+from tests.support.s3_gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_gateway
+
+# The first run on a machine builds the server and fetches the jars.
+pytestmark = pytest.mark.timeout(1000)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with s3_gateway(tmp_path_factory.mktemp("s3"), None) as running:
+        running.client.create_bucket(Bucket="lake")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def store(gateway: Gateway) -> dict[str, str]:
+    """What a run is told of the store."""
+    return {
+        "LAKE_ROOT": "s3://lake/main",
+        "MINIO_ENDPOINT": gateway.url,
+        "S3_ACCESS_KEY_ID": ACCESS_KEY,
+        "S3_SECRET_ACCESS_KEY": SECRET_KEY,
+    }
+
+
+@pytest.fixture
+def environ(
+    sparkless_lake: LakeView, store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The environment of a run, with a Spark server of its own that knows the store."""
+    JarCache().fetch()
+    with lab_parts(tmp_path / "spark lab", ["spark"], store) as state:
+        names = {**store, "SPARK_REMOTE": f"sc://127.0.0.1:{state.parts['spark'].ports['spark']}"}
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+        yield names
+
+
+def test_a_file_reaches_gold_in_s3_once_and_corrections_and_quarantine_work(
+    sparkless_lake: LakeView,
+    environ: dict[str, str],
+    few_stocks: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rows(table: str) -> list[dict[str, Any]]:
+        opened = DeltaTable(f"s3://lake/main/{table}", storage_options=delta_options(environ))
+        return opened.to_pyarrow_table().to_pylist()  # type: ignore[no-any-return]
+
+    good = few_stocks(0, 40)
+    path = sparkless_lake.put("first.csv", good + good.splitlines()[5] + "\nIBM,,1,1,1,1,1,1\n")
+    merge = silver.merge_accepted
+
+    def ends_after_the_merge(*arguments: Any, **options: Any) -> int:
+        merge(*arguments, **options)
+        raise LakeError("ended after the merge")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(silver, "merge_accepted", ends_after_the_merge)
+        with pytest.raises(LakeError, match="ended after the merge"):
+            medallion_etl_pipeline(str(path), min_rows_threshold=1)
+    done = medallion_etl_pipeline(str(path), min_rows_threshold=1)
+    assert done["books"] == {"rows_in": 42, "silver": 40, "quarantined": 1, "dropped": 0, "duplicates": 1}
+    assert all(table.startswith("s3a://lake/main/") for table in done["tables"])
+    counts = {name: len(rows(f"{name}/stocks")) for name in ("bronze", "silver", "quarantine", "ledger")}
+    assert counts == {"bronze": 42, "silver": 40, "quarantine": 1, "ledger": 1}
+    assert len(rows("gold/stocks_monthly")) == 2
+    assert medallion_etl_pipeline(str(sparkless_lake.landing))["files"] == []
+    corrected = sparkless_lake.put("second.csv", few_stocks(0, 1).replace("130.31", "131.5"))
+    medallion_etl_pipeline(str(corrected), min_rows_threshold=1)
+    assert (len(rows("silver/stocks")), len(rows("bronze/stocks"))) == (40, 43)
+    said = CliRunner().invoke(build_app(), ["quarantine", "list", "stocks", "--json"])
+    assert json.loads(said.stdout)["stocks"]["by_rule"] == {"date_present": 1}
+    assert quarantine_replay("stocks")["kept"] == 1
+    assert not sparkless_lake.root.exists()
+
+
+def test_training_reads_gold_in_s3_at_any_version(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in store.items():
+        monkeypatch.setenv(name, value)
+    table = Lake("s3://lake/other", PROJECT_ROOT).table("gold", "stocks_monthly")
+    model = choose_definition(load_definitions(PROJECT_ROOT / "config" / "models.yaml"), "stocks", "stocks_monthly")
+    assert table.size_bytes() == 0
+    with pytest.raises(GoldError, match="s3a://lake/other/gold/stocks_monthly: there is no such Delta table"):
+        read_gold(table.path, model, None)
+    gold = monthly_gold(real_prices())
+    for version in (gold.head(100), gold):
+        write_deltalake(
+            "s3://lake/other/gold/stocks_monthly", version, mode="overwrite", storage_options=delta_options(store)
+        )
+    assert (len(read_gold(table.path, model, 0).rows), len(read_gold(table.path, model, None).rows)) == (100, 586)
+    assert (table.size_bytes() or 0) > 0
