@@ -24,7 +24,7 @@ from flows.lake.errors import LakeBusyError, SparkUnavailableError
 from flows.lake.locks import dataset_lock
 from flows.lake.session import SparkConnection
 from flows.upkeep import tasks
-from flows.upkeep.inventory import LakeTable, chosen_tables, lake_directory, unknown_tables
+from flows.upkeep.inventory import LakeTable, chosen_tables, free_bytes, lake_folder, unknown_tables
 from flows.upkeep.limits import Limits
 from flows.upkeep.outcomes import Outcome, TableOutcome
 from flows.upkeep.tasks import Job
@@ -50,7 +50,8 @@ def maintenance_pipeline(
     limits = Limits(dry_run, keep_backups, vacuum_hours, max_purge_share, force_purge)
     limits.check()
     settings, log = FlowSettings(), get_run_logger()
-    root, datasets = lake_directory(settings.lake_root), load_datasets(settings.datasets_file)
+    lake_folder(settings.lake_root)
+    datasets = load_datasets(settings.datasets_file)
     outcome = Outcome(dry_run)
     with ExitStack() as resources:
         spark = SparkConnection(
@@ -64,7 +65,8 @@ def maintenance_pipeline(
         job = Job(settings, limits, spark)
         for name, found in chosen_tables(job.lake, datasets, tables).items():
             outcome.tables += _maintain_dataset(job, name, found)
-        outcome.unknown_tables = unknown_tables(root, datasets.values(), job.lake)
+        outcome.free_bytes = free_bytes(settings.lake_root)
+        outcome.unknown_tables = unknown_tables(datasets.values(), job.lake)
         report = _conclude(job, outcome)
     outcome.raise_if_incomplete()
     return {**outcome.summary(), "report": str(report)}

@@ -40,14 +40,14 @@ def register(app: typer.Typer) -> None:
 def bring_up(*, detach: bool, only: list[str] | None = None) -> int:
     """Start the lab unless it runs, saying what happens; returns the exit code of `datalab up`."""
     from datalab.cli.fetch import fetch_with_progress
-    from datalab.local.assembly import configuration
+
     from datalab.local.console import messages
     from datalab.local.control import running
     from datalab.local.doctor import examine
     from datalab.local.jars import JarFetchError
     from datalab.local.layout import LabLayout
     from datalab.local.plan import PlanError, all_parts, creators, select
-    from datalab.runtime.settings import LabSettings
+    from datalab.runtime.settings import LabSettings, configuration
 
     console, layout = messages(), LabLayout.at(LabSettings().datalab_home)
     if (state := running(layout)) is not None and state.phase in ("starting", "ready"):

@@ -51,3 +51,19 @@ def delta_options(environ: Mapping[str, str]) -> dict[str, str]:
     if endpoint := environ.get("MINIO_ENDPOINT"):
         options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
     return options
+
+
+def store_access(environ: Mapping[str, str]) -> dict[str, str]:
+    """The same for Arrow's S3 file system, as its arguments."""
+    given = delta_options(environ)
+    names = {
+        "access_key": "AWS_ACCESS_KEY_ID",
+        "secret_key": "AWS_SECRET_ACCESS_KEY",
+        "session_token": "AWS_SESSION_TOKEN",
+        "region": "AWS_REGION",
+    }
+    access = {theirs: given[ours] for theirs, ours in names.items() if ours in given}
+    if endpoint := environ.get("MINIO_ENDPOINT"):
+        scheme, _, host = endpoint.rpartition("://")
+        access |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "http"}
+    return access

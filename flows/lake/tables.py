@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from datalab.runtime.s3_lake import delta_options, for_spark, in_s3
 from datalab.runtime.settings import configuration
 from flows.lake.errors import LakeError
+from flows.lake.folders import Folder
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -63,14 +64,22 @@ class Table:
         table = self.opened()
         return sum(table.get_add_actions().column("size_bytes").to_pylist()) if table else 0
 
-    def opened(self) -> DeltaTable | None:
-        """Its newest version for a reader other than Spark; None if it is not there or out of reach."""
+    @property
+    def folder(self) -> Folder:
+        """Where its files are."""
+        return Folder(self.path)
+
+    def opened(self, version: int | None = None) -> DeltaTable | None:
+        """A version, the newest without one, for a reader other than Spark; None if the table is not there or out of
+        reach."""
         from deltalake import DeltaTable
 
         if self.for_readers is None:
             return None
         location, options = self.for_readers
-        return DeltaTable(location, storage_options=options) if DeltaTable.is_deltatable(location, options) else None
+        if not DeltaTable.is_deltatable(location, options):
+            return None
+        return DeltaTable(location, version=version, storage_options=options)
 
     def version(self, spark: SparkSession) -> int | None:
         """The newest version, or None if there is no table (a directory that a killed first write left is none)."""
@@ -93,13 +102,16 @@ class Table:
         return version
 
     def merge_or_create(self, spark: SparkSession, merge: str, rows: DataFrame, partitions: Iterable[str] = ()) -> None:
-        """Run the MERGE; a table that is not there yet is written instead. To try first spares a look each time."""
-        try:
-            spark.sql(merge).collect()
-        except Exception as error:
-            if not is_missing(error):
-                raise
-            rows.write.format("delta").mode("append").partitionBy(*partitions).save(self.path)
+        """Run the MERGE; a table that is not there yet is written instead."""
+        if self.for_readers is None or self.opened() is not None:
+            try:
+                spark.sql(merge).collect()
+            except Exception as error:
+                if not is_missing(error):
+                    raise
+            else:
+                return
+        rows.write.format("delta").mode("append").partitionBy(*partitions).save(self.path)
 
 
 @dataclass(frozen=True)

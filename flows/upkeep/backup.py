@@ -44,7 +44,7 @@ def back_up(
     what = f"backup of {table.full_name}"
     with disk_trouble_told(what, store.root):
         leftovers = store.clear_leftovers(table.full_name)
-        snapshot = pin(table.path)
+        snapshot = pin(table)
         _require_room_for(snapshot, store.root, scratch, what)
         made = copy_snapshot(table, snapshot, store, now=now, run_id=run_id)
         started = monotonic()
@@ -60,6 +60,7 @@ def copy_snapshot(
     """Copy the files under a temporary name, then give the backup its own. It does not count yet."""
     partial = store.partial(table.full_name, stamp_of(now))
     files = [copy_file(snapshot.root, partial / DATA, path) for path in (*snapshot.files, *snapshot.log)]
+    pinned = table.opened(snapshot.version)
     manifest = Manifest(
         table=table.full_name,
         dataset=table.dataset.name,
@@ -69,8 +70,8 @@ def copy_snapshot(
         run_id=run_id,
         files=tuple(files),
         # Read from the table, not from the copy: a copy that lacks something must not vouch for itself.
-        content=content_of(snapshot.root, snapshot.version),
-        shape=shape_of(snapshot.root, snapshot.version),
+        content=content_of(pinned),
+        shape=shape_of(pinned),
     )
     write_whole(partial / MANIFEST, manifest.model_dump_json(indent=1))
     return partial.rename(store.of(table.full_name) / stamp_of(now))

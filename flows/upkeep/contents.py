@@ -5,13 +5,13 @@ A fingerprint is the sum of 64-bit hashes of the values as text, so that rows ma
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     import numpy as np
+    from deltalake import DeltaTable
     from numpy.typing import NDArray
 
     Hashes = NDArray[np.uint64]
@@ -63,12 +63,11 @@ class Shape(BaseModel):
         return f"reader {self.reader_version}, writer {self.writer_version}, {list(self.features)}"
 
 
-def content_of(root: Path, version: int) -> Content:
-    """Read the whole version, a batch at a time."""
+def content_of(table: DeltaTable) -> Content:
+    """Read the whole version that was opened, a batch at a time."""
     import numpy as np
-    from deltalake import DeltaTable
 
-    dataset = DeltaTable(str(root), version=version).to_pyarrow_dataset()
+    dataset = table.to_pyarrow_dataset()
     sums = dict.fromkeys(dataset.schema.names, 0)
     rows = row_sum = 0
     for batch in dataset.to_batches():
@@ -81,11 +80,8 @@ def content_of(root: Path, version: int) -> Content:
     return Content(rows=rows, columns={name: _short(total) for name, total in sums.items()}, row_sum=_short(row_sum))
 
 
-def shape_of(root: Path, version: int) -> Shape:
-    """Schema and protocol of the version."""
-    from deltalake import DeltaTable
-
-    table = DeltaTable(str(root), version=version)
+def shape_of(table: DeltaTable) -> Shape:
+    """Schema and protocol of the version that was opened."""
     protocol = table.protocol()
     features = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
     return Shape(

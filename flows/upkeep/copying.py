@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.lake.folders import Folder
 from flows.upkeep.errors import BackupError
 from flows.upkeep.manifest import BackedUpFile
 
 _CHUNK = 1 << 20
 
 
-def copy_file(source: Path, target: Path, relative: str) -> BackedUpFile:
+def copy_file(source: Folder, target: Path, relative: str) -> BackedUpFile:
     """Copy and hash what was read; on disk when it returns. Never a link, so that nothing is shared with the source."""
     digest, size, copy = hashlib.sha256(), 0, target / relative
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with (source / relative).open("rb") as read, copy.open("xb") as written:
+    with source.open(relative) as read, copy.open("xb") as written:
         while chunk := read.read(_CHUNK):
             digest.update(chunk)
             size += written.write(chunk)

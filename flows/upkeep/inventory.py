@@ -1,16 +1,21 @@
-"""Which tables there are to look after: those of the known datasets that exist in a local lake."""
+"""Which tables there are to look after: those of the known datasets that exist, on a local disk or in an S3 store."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset, Retention
+from flows.lake.folders import Folder
 from flows.lake.tables import Lake, Table
 from flows.upkeep.errors import UpkeepError
 
-LAYERS = ("bronze", "silver", "gold", "quarantine", "ledger")
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+LAYERS = ("bronze", "silver", "gold", "quarantine", "quality", "ledger")
 
 
 class LakeTable:
@@ -19,12 +24,24 @@ class LakeTable:
     Not a dataclass: Prefect would walk into the dataset, and stumble over its field `keys`.
     """
 
-    def __init__(self, dataset: Dataset, layer: str, name: str, table: Table, path: Path) -> None:
-        self.dataset, self.layer, self.name, self.table, self.path = dataset, layer, name, table, path
+    def __init__(self, dataset: Dataset, layer: str, name: str, table: Table) -> None:
+        self.dataset, self.layer, self.name, self.table = dataset, layer, name, table
 
     @property
     def full_name(self) -> str:
         return f"{self.layer}/{self.name}"
+
+    @property
+    def folder(self) -> Folder:
+        """Where its files are."""
+        return self.table.folder
+
+    def opened(self, version: int | None = None) -> DeltaTable:
+        """A version, the newest without one, read without Spark; raises UpkeepError if the table is gone."""
+        found = self.table.opened(version)
+        if found is None:
+            raise UpkeepError(f"{self.folder}: the table is not there any more")
+        return found
 
     @property
     def retention(self) -> Retention | None:
@@ -39,19 +56,33 @@ class LakeTable:
 
 def lake_directory(root: str) -> Path:
     """The lake's directory; raises UpkeepError if it is not on a local disk."""
-    if root.startswith("file://"):
-        return Path(unquote(root.removeprefix("file://")))
-    if "://" in root:
+    directory = Table(root).local
+    if directory is None:
         raise UpkeepError(
-            f"LAKE_ROOT={root}: maintenance backs up, checks and purges tables on a local disk only; "
-            "nothing was done. Use the store's own versioning and lifecycle rules there"
+            f"LAKE_ROOT={root}: a backup is put back on a local disk only. Give it a directory there with --to, "
+            "and copy what is restored into the store, in the place of the table"
         )
-    return Path(root)
+    return directory
+
+
+def lake_folder(root: str) -> Folder:
+    """Where the lake is; raises UpkeepError for one that only Spark reaches."""
+    if Table(root).for_readers is None:
+        raise UpkeepError(
+            f"LAKE_ROOT={root}: maintenance looks after lakes on a local disk and in S3 stores only; nothing was done"
+        )
+    return Folder(root)
+
+
+def free_bytes(root: str) -> int | None:
+    """What the lake's disk has free; None for a lake that is not on one, or not there yet."""
+    directory = Table(root).local
+    return shutil.disk_usage(directory).free if directory is not None and directory.is_dir() else None
 
 
 def tables_of(lake: Lake, dataset: Dataset) -> list[LakeTable]:
     """The dataset's tables that exist, from Bronze to the ledger."""
-    return [table for table in _possible(lake, dataset) if _exists(table.path)]
+    return [table for table in _possible(lake, dataset) if table.table.opened() is not None]
 
 
 def chosen_tables(
@@ -74,21 +105,22 @@ def chosen_tables(
     return {name: tables for name, tables in kept.items() if tables}
 
 
-def unknown_tables(root: Path, datasets: Iterable[Dataset], lake: Lake) -> list[str]:
+def unknown_tables(datasets: Iterable[Dataset], lake: Lake) -> list[str]:
     """Tables in the lake that belong to no dataset, so that nobody looks after them."""
-    known = {table.path for dataset in datasets for table in _possible(lake, dataset)}
-    found = (log.parent.relative_to(root) for log in root.glob("*/*/_delta_log"))
-    own = (path for path in found if not any(part.startswith(("_", ".")) for part in path.parts))
-    return sorted(str(path) for path in own if root / path not in known)
+    known = {table.full_name for dataset in datasets for table in _possible(lake, dataset)}
+    return [name for name in all_tables(lake_folder(lake.root)) if name not in known]
+
+
+def all_tables(root: Folder) -> list[str]:
+    """Whatever is a Delta table two folders below the root, as LAYER/NAME."""
+    names = [f"{layer}/{name}" for layer in _shown(root) for name in _shown(root / layer)]
+    return [name for name in names if "_delta_log" in (root / name).folders()]
+
+
+def _shown(folder: Folder) -> list[str]:
+    return [name for name in folder.folders() if not name.startswith(("_", "."))]
 
 
 def _possible(lake: Lake, dataset: Dataset) -> list[LakeTable]:
-    root = lake_directory(lake.root)
     names = [(layer, name) for layer in LAYERS for name in (dataset.gold if layer == "gold" else (dataset.name,))]
-    return [LakeTable(dataset, layer, name, lake.table(layer, name), root / layer / name) for layer, name in names]
-
-
-def _exists(path: Path) -> bool:
-    from deltalake import DeltaTable
-
-    return (path / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(path))
+    return [LakeTable(dataset, layer, name, lake.table(layer, name)) for layer, name in names]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.lake.folders import Folder
 from flows.lake.tables import ident
 from flows.upkeep.errors import UpkeepError
 from flows.upkeep.inventory import LakeTable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MIN_RETAIN_HOURS = 168
 # VACUUM … DRY RUN names no more than this many.
 PREVIEW_LIMIT = 1000
+_LOG_TOO_SHORT = "DELTA_CANNOT_VACUUM_LITE"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Compaction:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What VACUUM took off the disk."""
+    """What VACUUM took off the disk, or out of the store."""
 
     files: int
     size_bytes: int
@@ -58,14 +59,33 @@ def vacuum_preview(spark: SparkSession, table: LakeTable, hours: int) -> int:
 
 
 def vacuum(spark: SparkSession, table: LakeTable, hours: int) -> Cleaning:
-    """Delete files that no version of the last `hours` needs; measured on the disk."""
+    """Delete files that no version of the last `hours` needs; measured by what lies there.
+
+    LITE finds them by the log and lists nothing. All is listed only where that cannot be enough: where the log does not
+    go back far enough, or there are files that it never knew, as killed writes leave them.
+    """
     require_safe_retention(hours)
-    before = _on_disk(table.path)
-    spark.sql(f"VACUUM {table.table.sql} RETAIN {hours:d} HOURS").collect()
-    gone = before.keys() - _on_disk(table.path).keys()
+    before = _there(table.folder)
+    if not _vacuumed_by_the_log(spark, table, hours) or _unknown_to_the_log(table, hours):
+        spark.sql(f"VACUUM {table.table.sql} RETAIN {hours:d} HOURS").collect()
+    gone = before.keys() - _there(table.folder).keys()
     return Cleaning(len(gone), sum(before[path] for path in gone))
 
 
-def _on_disk(root: Path) -> dict[Path, int]:
-    files = (path for path in root.rglob("*") if path.is_file() and "_delta_log" not in path.parts)
-    return {path: path.stat().st_size for path in files if not path.name.startswith(".")}
+def _vacuumed_by_the_log(spark: SparkSession, table: LakeTable, hours: int) -> bool:
+    try:
+        spark.sql(f"VACUUM {table.table.sql} LITE RETAIN {hours:d} HOURS").collect()
+    except Exception as error:
+        if _LOG_TOO_SHORT in str(error):
+            return False
+        raise
+    return True
+
+
+def _unknown_to_the_log(table: LakeTable, hours: int) -> bool:
+    return bool(table.opened().vacuum(retention_hours=hours, dry_run=True, full=True))
+
+
+def _there(folder: Folder) -> dict[str, int]:
+    files = ((path, entry.size_bytes) for path, entry in folder.files().items() if not path.startswith("_delta_log/"))
+    return {path: size for path, size in files if not path.rsplit("/", 1)[-1].startswith(".")}

@@ -42,9 +42,10 @@ class TableOutcome:
 
 @dataclass
 class Outcome:
-    """The run. `problems` are those of no single table."""
+    """The run. `problems` are those of no single table; `free_bytes` has the lake's disk, None for a lake elsewhere."""
 
     dry_run: bool
+    free_bytes: int | None = None
     tables: list[TableOutcome] = field(default_factory=list)
     unknown_tables: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)

@@ -119,9 +119,7 @@ def purge(spark: SparkSession, table: LakeTable, plan: PurgePlan) -> int:
 
 def _units(table: LakeTable, retention: Retention) -> dict[str, str]:
     """What is purged as a whole: a name for people, and the SQL."""
-    from deltalake import DeltaTable
-
-    columns = DeltaTable(str(table.path)).metadata().partition_columns
+    columns = table.opened().metadata().partition_columns
     if columns:
         return {name: ident(name) for name in columns}
     return {"month": f"CAST(date_trunc('MONTH', CAST({retention.date} AS DATE)) AS DATE)"}

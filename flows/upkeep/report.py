@@ -12,7 +12,7 @@ from flows.charts import bars
 from flows.config import TIMEZONE
 from flows.html_report import Section, Tone, badge, cards, code, page, svg, table
 from flows.upkeep.outcomes import Outcome, TableOutcome
-from flows.upkeep.summary import Before, growth, purge_word, signed, size, verdict
+from flows.upkeep.summary import Before, forecast_word, full_word, growth, purge_word, signed, size, verdict
 
 _TONES: Mapping[str, Tone] = {"fail": "bad", "quarantine": "bad", "drop": "warn", "warn": "warn"}
 
@@ -128,7 +128,8 @@ def _audits(outcome: Outcome) -> Section:
 
 
 def _usage(outcome: Outcome, before: Before) -> Section:
-    columns = ("table", "rows", "growth", "files", "small", "size", "on disk", "versions", "last write", "by")
+    figures = ("rows", "growth", "files", "small", "size", "in 30 days", "on disk", "versions")
+    columns = ("table", *figures, "last write", "by")
     found = [(done, done.usage) for done in outcome.tables if done.usage]
     rows = (
         (
@@ -138,6 +139,7 @@ def _usage(outcome: Outcome, before: Before) -> Section:
             usage.files,
             usage.small_files,
             size(usage.size_bytes),
+            forecast_word(usage, before),
             size(usage.disk_bytes),
             usage.versions_kept,
             f"{usage.last_write:%Y-%m-%d %H:%M} UTC" if usage.last_write else None,
@@ -148,7 +150,10 @@ def _usage(outcome: Outcome, before: Before) -> Section:
     large = any(usage.disk_bytes >= 1e6 for _, usage in found)
     divisor, unit = (1e6, "MB") if large else (1e3, "kB")
     chart = bars({done.table: round(usage.disk_bytes / divisor, 1) for done, usage in found}, unit=f" {unit}")
-    note = "Growth in rows since the last maintenance; small files could be merged by OPTIMIZE."
+    note = (
+        "Growth in rows since the last maintenance; small files could be merged by OPTIMIZE. In 30 days: the size, if "
+        f"tables go on growing as between the last two maintenances. {full_word(outcome, before)}"
+    )
     return Section("Usage", svg(chart, label=f"{unit} on disk by table"), table(columns, rows), note=note)
 
 

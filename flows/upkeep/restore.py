@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.lake.folders import Folder
 from flows.lake.locks import dataset_lock
 from flows.lake.tables import Lake
 from flows.upkeep.backup_store import stamp_of
@@ -48,7 +49,7 @@ def restore(backup: Path, target: Path, *, replace: bool = False) -> Manifest:
 def _copy_checked(source: Path, target: Path, manifest: Manifest) -> None:
     target.mkdir(parents=True)
     for file in manifest.files:
-        copied = copy_file(source, target, file.path)
+        copied = copy_file(Folder(str(source)), target, file.path)
         if copied != file:
             raise BackupError(
                 f"{source / file.path}: the backup is damaged: {copied.size_bytes} bytes with SHA-256 "
@@ -60,15 +61,15 @@ def _compare(restored: Path, manifest: Manifest) -> None:
     from deltalake import DeltaTable
 
     try:
-        version = DeltaTable(str(restored)).version()
-        content = content_of(restored, version)
+        table = DeltaTable(str(restored))
+        version, content = table.version(), content_of(table)
     except Exception as error:  # whatever a reader of Delta says of a table that is not one
         raise BackupError(f"{manifest.table}: what was restored cannot be read: {error}") from error
     if version != manifest.version:
         raise BackupError(f"{manifest.table}: version {manifest.version} was restored as version {version}")
     difference = manifest.content.difference(content)
     if difference is None and manifest.shape is not None:
-        difference = manifest.shape.difference(shape_of(restored, version))
+        difference = manifest.shape.difference(shape_of(table))
     if difference:
         raise BackupError(f"{manifest.table}: what was restored is not what was backed up: {difference}")
 

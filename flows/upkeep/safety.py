@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from flows.lake.folders import Folder, base_of
+from flows.lake.tables import Table
 from flows.upkeep.errors import UnsafeError
-from flows.upkeep.inventory import LakeTable
+from flows.upkeep.inventory import LakeTable, all_tables
 
 # Runs of the lab are waited for at the lock. A commit that is younger than this, by something else, tells of another
 # writer, whose next files may be on the disk already.
@@ -21,42 +22,44 @@ QUIET = timedelta(minutes=10)
 _FEED = "delta.enableChangeDataFeed"
 
 
-def require_safe(table: LakeTable, lake_root: Path, vacuum_hours: int, now: datetime) -> None:
+def require_safe(table: LakeTable, lake: Folder, vacuum_hours: int, now: datetime) -> None:
     """Raise UnsafeError with every reason against deleting files of the table."""
-    reasons = [*_clones(table, lake_root), *_foreign_writer(table, now), *_feed_readers(table, vacuum_hours)]
+    reasons = [*_clones(table, lake), *_foreign_writer(table, now), *_feed_readers(table, vacuum_hours)]
     if reasons:
         raise UnsafeError(f"{table.full_name}: nothing was deleted: {'; '.join(reasons)}")
 
 
-def _clones(table: LakeTable, lake_root: Path) -> Iterator[str]:
+def _clones(table: LakeTable, lake: Folder) -> Iterator[str]:
     """Tables of the lake that use files of this one in place of copies."""
-    for log in sorted(lake_root.glob("*/*/_delta_log")):
-        other = log.parent
-        if other != table.path and any(path.is_relative_to(table.path) for path in _outside(other)):
+    for name in all_tables(lake):
+        other = Table((lake / name).location)
+        if other.folder.base != table.folder.base and any(
+            path.startswith(f"{table.folder.base}/") for path in _outside(other)
+        ):
             yield (
-                f"{other.relative_to(lake_root)} is a shallow clone of it and reads its files; "
-                "make a table of its own of the clone, or drop it"
+                f"{name} is a shallow clone of it and reads its files; make a table of its own of the clone, or drop it"
             )
 
 
-def _outside(root: Path) -> Iterator[Path]:
-    """Files of the newest version that are not below the table."""
+def _outside(table: Table) -> Iterator[str]:
+    """Files of the newest version that are not below the table, without their schemes."""
     import pyarrow as pa
-    from deltalake import DeltaTable
 
-    if not DeltaTable.is_deltatable(str(root)):
+    opened = table.opened()
+    if opened is None:
         return
-    for path in pa.table(DeltaTable(str(root)).get_add_actions(flatten=True)).column("path").to_pylist():
+    for path in pa.table(opened.get_add_actions(flatten=True)).column("path").to_pylist():
         if "://" in path or path.startswith(("/", "file:")):
-            yield Path(unquote(path.removeprefix("file:").removeprefix("//")))
+            yield base_of(unquote(path))
 
 
 def _foreign_writer(table: LakeTable, now: datetime) -> Iterator[str]:
     """A commit of the last minutes that no run of the lab made: those name a run's Spark or this project's library."""
-    newest = max((table.path / "_delta_log").glob("*.json"), default=None)
+    log = table.folder / "_delta_log"
+    newest = max((path for path in log.files() if path.endswith(".json") and "/" not in path), default=None)
     if newest is None:
         return
-    info: dict[str, Any] = next((entry["commitInfo"] for line in newest.read_text("utf-8").splitlines()
+    info: dict[str, Any] = next((entry["commitInfo"] for line in log.read(newest).decode().splitlines()
                  if "commitInfo" in (entry := json.loads(line))), {})  # fmt: skip
     at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
     engine = str(info.get("engineInfo") or info.get("clientVersion") or "")
@@ -70,9 +73,7 @@ def _foreign_writer(table: LakeTable, now: datetime) -> Iterator[str]:
 
 def _feed_readers(table: LakeTable, vacuum_hours: int) -> Iterator[str]:
     """A change feed of which VACUUM would delete what its owner promised to keep."""
-    from deltalake import DeltaTable
-
-    properties = DeltaTable(str(table.path)).metadata().configuration
+    properties = table.opened().metadata().configuration
     if properties.get(_FEED) != "true":
         return
     promised = properties.get("delta.deletedFileRetentionDuration", "interval 1 week")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.html_report import Tone
+from flows.upkeep.forecast import days_until_full, expected_bytes
 from flows.upkeep.outcomes import Outcome, TableOutcome
 from flows.upkeep.usage_statistics import TableUsage
 
@@ -54,6 +55,22 @@ def growth(done: TableOutcome, before: Before) -> int | None:
     """Rows more than at the last maintenance; None if there was none."""
     last = before.get(done.table)
     return done.usage.rows - last.rows if done.usage and last else None
+
+
+def forecast_word(usage: TableUsage, before: Before) -> str:
+    """What the table will hold in 30 days."""
+    expected = expected_bytes(usage, before.get(usage.table))
+    return "–" if expected is None else size(expected)
+
+
+def full_word(outcome: Outcome, before: Before) -> str:
+    """When the lake's disk would be full; empty where that cannot be told."""
+    if outcome.free_bytes is None:
+        return ""
+    usages = [done.usage for done in outcome.tables if done.usage]
+    days = days_until_full(usages, before, outcome.free_bytes)
+    free = f"The lake's disk has {size(outcome.free_bytes)} free"
+    return f"{free}." if days is None else f"{free}: enough for {days:,} days of that."
 
 
 def _backup_word(done: TableOutcome) -> str:

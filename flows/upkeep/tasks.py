@@ -17,7 +17,7 @@ from flows.runs import current_trace, task_options
 from flows.upkeep import audit, backup, optimise, purge, report, safety, usage_statistics
 from flows.upkeep.announcements import events_of
 from flows.upkeep.backup_store import BackupStore, stamp_of
-from flows.upkeep.inventory import LakeTable, lake_directory, tables_of
+from flows.upkeep.inventory import LakeTable, lake_folder, tables_of
 from flows.upkeep.limits import Limits
 from flows.upkeep.outcomes import Outcome
 from flows.upkeep.summary import markdown_report
@@ -93,7 +93,7 @@ def run_optimise(job: Job, table: LakeTable) -> optimise.Compaction:
 @task(name="safety", **_TASK)
 def require_safe(job: Job, table: LakeTable) -> bool:
     """True, or UnsafeError with the reasons."""
-    safety.require_safe(table, lake_directory(job.lake.root), job.limits.vacuum_hours, job.now)
+    safety.require_safe(table, lake_folder(job.lake.root), job.limits.vacuum_hours, job.now)
     return True
 
 

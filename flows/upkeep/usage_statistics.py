@@ -46,9 +46,8 @@ _Figures = TypeAdapter(dict[str, TableUsage])
 def usage_of(table: LakeTable, now: datetime) -> TableUsage:
     """The table's figures now."""
     import pyarrow as pa
-    from deltalake import DeltaTable
 
-    delta = DeltaTable(str(table.path))
+    delta = table.opened()
     files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     rows = [file["num_records"] for file in files]
     history = delta.history()
@@ -60,7 +59,7 @@ def usage_of(table: LakeTable, now: datetime) -> TableUsage:
         rows=sum(rows) if None not in rows else delta.count(),
         files=len(files),
         size_bytes=sum(file["size_bytes"] for file in files),
-        disk_bytes=sum(path.stat().st_size for path in table.path.rglob("*") if path.is_file()),
+        disk_bytes=sum(file.size_bytes for file in table.folder.files().values()),
         small_files=small_files((file["path"], file["size_bytes"]) for file in files),
         last_write=datetime.fromtimestamp(writes[0]["timestamp"] / 1000, UTC) if writes else None,
         last_operation=str(writes[0].get("operation", "")) if writes else "",
@@ -77,9 +76,8 @@ def small_files(files: Iterable[tuple[str, int]]) -> int:
 def mergeable(table: LakeTable) -> int:
     """How many files OPTIMIZE could merge, by the table's log."""
     import pyarrow as pa
-    from deltalake import DeltaTable
 
-    files = pa.table(DeltaTable(str(table.path)).get_add_actions(flatten=True)).to_pylist()
+    files = pa.table(table.opened().get_add_actions(flatten=True)).to_pylist()
     return small_files((file["path"], file["size_bytes"]) for file in files)
 
 

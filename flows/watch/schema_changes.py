@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from flows.lake.folders import Folder
+from flows.lake.tables import Table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -30,14 +32,14 @@ class SchemaChanges:
     columns: str = ""
 
 
-def schema_changes(folder: Path, newest: DeltaTable, now: datetime) -> SchemaChanges:
-    """Of the table in `folder`, whose newest version is given. The creation of a table is no change. Raises what
-    deltalake raises if a version before cannot be read."""
+def schema_changes(table: Table, newest: DeltaTable, now: datetime) -> SchemaChanges:
+    """Of the table, whose newest version is given. The creation of a table is no change. Raises what deltalake raises if
+    a version before cannot be read."""
     after, current, changed = columns_of(newest), newest.version(), 0
     first = after
-    for version in _candidates(folder, current, now):
-        before = _columns_at(folder, version - 1)
-        if before != (after if version == current else _columns_at(folder, version)):
+    for version in _candidates(table.folder / "_delta_log", current, now):
+        before = _columns_at(table, version - 1)
+        if before != (after if version == current else _columns_at(table, version)):
             changed += 1
         first = before
     return SchemaChanges(changed, difference(first, after) if changed else "")
@@ -56,25 +58,23 @@ def difference(before: Columns, after: Columns) -> str:
     return ", ".join(came + went + other)
 
 
-def _candidates(folder: Path, current: int, now: datetime) -> Iterator[int]:
+def _candidates(log: Folder, current: int, now: datetime) -> Iterator[int]:
     """Versions of the last day whose commit names columns, the newest first."""
-    found = 0
+    commits, found = log.files(), 0
     for version in range(current, 0, -1):
-        commit = folder / "_delta_log" / f"{version:020}.json"
-        try:
-            if datetime.fromtimestamp(commit.stat().st_mtime, UTC) < now - _DAY:
-                return
-            names_columns = _MARK in commit.read_bytes()
-        except FileNotFoundError:  # cleaned away, and so was everything before it
+        name = f"{version:020}.json"
+        written = commits[name].modified if name in commits else None
+        if written is None or written < now - _DAY:  # the day before, or cleaned away, and so was everything before it
             return
-        if names_columns:
+        if _MARK in log.read(name):
             yield version
             found += 1
             if found == _MOST_LOADED:
                 return
 
 
-def _columns_at(folder: Path, version: int) -> Columns:
-    from deltalake import DeltaTable
-
-    return columns_of(DeltaTable(str(folder), version=version))
+def _columns_at(table: Table, version: int) -> Columns:
+    opened = table.opened(version)
+    if opened is None:
+        raise FileNotFoundError(f"{table.path}: the table has just gone")
+    return columns_of(opened)

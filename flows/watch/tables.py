@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.upkeep.errors import UpkeepError
-from flows.upkeep.inventory import lake_directory
+from flows.lake.folders import Folder
+from flows.lake.tables import Table
 from flows.upkeep.usage_statistics import small_files
 from flows.watch.findings import Check, Measurement, Subject, one_line
 from flows.watch.schema_changes import SchemaChanges, schema_changes
@@ -94,48 +93,49 @@ class LakeHealth:
 
 def look_at_lake(root: str, now: datetime) -> LakeHealth:
     """Every directory of every layer; one that is no table, or cannot be read, fails its check."""
+    if Table(root).for_readers is None:
+        return LakeHealth(
+            unseen=f"LAKE_ROOT={root} is neither on a local disk nor in an S3 store, where it is looked at"
+        )
     try:
-        directory = lake_directory(root)
-    except UpkeepError:
-        return LakeHealth(unseen=f"LAKE_ROOT={root} is not on a local disk, and only such a lake is looked at")
-    try:
-        folders = list(_folders(directory))
+        folders = list(_folders(Folder(root)))
     except OSError as error:
         return LakeHealth(root=Check(ROOT, f"the lake cannot be read: {one_line(error)}"))
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="lake") as pool:
-        found = pool.map(lambda folder: _look(folder, now), folders)
+        found = pool.map(lambda place: _look(place[0], place[1], now), folders)
     return LakeHealth(tuple(health for health in found if health is not None), Check(ROOT))
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    if root.exists() and not root.is_dir():
-        raise NotADirectoryError(f"{root} is no directory")
+def _folders(root: Folder) -> Iterator[tuple[str, Folder]]:
+    there = set(root.folders())
     for layer in LAYERS:
-        if (root / layer).is_dir():
-            yield from sorted(f for f in (root / layer).iterdir() if f.is_dir() and not f.name.startswith(("_", ".")))
+        if layer in there:
+            names = (root / layer).folders()
+            yield from ((f"{layer}/{name}", root / layer / name) for name in names if not name.startswith(("_", ".")))
 
 
-def _look(folder: Path, now: datetime) -> TableHealth | None:
+def _look(name: str, folder: Folder, now: datetime) -> TableHealth | None:
     """One directory; None for one that may yet become a table, or has just gone."""
-    name = f"{folder.parent.name}/{folder.name}"
     try:
-        if not any(path.suffix in {".json", ".parquet"} for path in (folder / "_delta_log").glob("*")):
-            if now - _last_change(folder) < _FIRST_WRITE:
+        if not any(path.endswith((".json", ".parquet")) for path in (folder / "_delta_log").files()):
+            changed = folder.last_change()
+            if changed is None or now - changed < _FIRST_WRITE:
                 return None
             return TableHealth(name, Check(Subject(LAKE, name), "the directory holds no Delta table"))
         return _read(name, folder, now)
     except Exception as error:  # whatever deltalake raises, the table cannot be read
-        if not folder.is_dir():
+        if folder.last_change() is None:
             return None
         first = str(error).strip().partition("\n")[0]
         reason = f"the table cannot be read: {type(error).__name__}: {first}"
         return TableHealth(name, Check(Subject(LAKE, name), one_line(reason)))
 
 
-def _read(name: str, folder: Path, now: datetime) -> TableHealth:
+def _read(name: str, folder: Folder, now: datetime) -> TableHealth:
     from deltalake import DeltaTable
 
-    table = DeltaTable(str(folder))
+    location, options = Table(folder.location).for_readers or (folder.location, {})
+    table = DeltaTable(location, storage_options=options)
     actions = table.get_add_actions()
     paths, sizes, rows = (actions.column(c).to_pylist() for c in ("path", "size_bytes", "num_records"))
     [newest] = table.history(1) or [{}]
@@ -149,18 +149,13 @@ def _read(name: str, folder: Path, now: datetime) -> TableHealth:
         files=len(sizes),
         size_bytes=sum(sizes),
         small_files=small_files(zip(paths, sizes, strict=True)),
-        log_versions=sum(1 for _ in (folder / "_delta_log").glob("*.json")),
+        log_versions=sum(path.endswith(".json") and "/" not in path for path in (folder / "_delta_log").files()),
         changes=_changes(folder, table, now),
     )
 
 
-def _changes(folder: Path, table: DeltaTable, now: datetime) -> SchemaChanges | None:
+def _changes(folder: Folder, table: DeltaTable, now: datetime) -> SchemaChanges | None:
     try:
-        return schema_changes(folder, table, now)
+        return schema_changes(Table(folder.location), table, now)
     except Exception:  # whatever deltalake raises: what was there before says nothing against what is there now
         return None
-
-
-def _last_change(folder: Path) -> datetime:
-    newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-    return datetime.fromtimestamp(newest, UTC)

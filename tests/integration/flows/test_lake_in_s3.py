@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +20,39 @@ from datalab.runtime.settings import PROJECT_ROOT
 from flows.lake import silver
 from flows.lake.errors import LakeError
 from flows.lake.tables import Lake
+from flows.maintenance_flow import maintenance_pipeline
 from flows.medallion_etl_flow import medallion_etl_pipeline
 from flows.ml.definitions import choose_definition, load_definitions
 from flows.ml.errors import GoldError
 from flows.ml.gold import read_gold
 from flows.quarantine_replay_flow import quarantine_replay
+from flows.watch.tables import look_at_lake
 from tests.integration.flows.conftest import LakeView
 from tests.support.lab_parts import lab_parts
 from tests.support.monthly_gold import monthly_gold, real_prices
 from tests.support.s3_gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_gateway
 
+TABLES = {
+    "bronze/stocks",
+    "silver/stocks",
+    "gold/stocks_monthly",
+    "quarantine/stocks",
+    "quality/stocks",
+    "ledger/stocks",
+}
 # The first run on a machine builds the server and fetches the jars.
 pytestmark = pytest.mark.timeout(1000)
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with s3_gateway(tmp_path_factory.mktemp("s3"), None) as running:
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server keeps the objects of its buckets."""
+    return tmp_path_factory.mktemp("s3")
+
+
+@pytest.fixture(scope="module")
+def gateway(objects: Path) -> Iterator[Gateway]:
+    with s3_gateway(objects, None) as running:
         running.client.create_bucket(Bucket="lake")
         yield running
 
@@ -63,10 +81,13 @@ def environ(
         yield names
 
 
-def test_a_file_reaches_gold_in_s3_once_and_corrections_and_quarantine_work(
+def test_a_lake_in_s3_is_loaded_corrected_replayed_looked_after_and_watched(
     sparkless_lake: LakeView,
     environ: dict[str, str],
+    gateway: Gateway,
+    objects: Path,
     few_stocks: Callable[..., str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def rows(table: str) -> list[dict[str, Any]]:
@@ -98,7 +119,34 @@ def test_a_file_reaches_gold_in_s3_once_and_corrections_and_quarantine_work(
     said = CliRunner().invoke(build_app(), ["quarantine", "list", "stocks", "--json"])
     assert json.loads(said.stdout)["stocks"]["by_rule"] == {"date_present": 1}
     assert quarantine_replay("stocks")["kept"] == 1
+
+    orphan = "main/silver/stocks/part-00000-orphan.c000.snappy.parquet"
+    gateway.put("lake", orphan, b"x" * 2000)
+    os.utime(objects / "buckets" / "lake" / orphan, (0, 0))
+    looked_after = maintenance_pipeline()
+    assert set(looked_after["tables"]) == set(looked_after["backups"]) == TABLES
+    assert looked_after["files_vacuumed"] == {"silver/stocks": 1}
+    assert orphan not in keys_in(gateway)
+    assert len(rows("silver/stocks")) == 40
+    copy = tmp_path / "copy"
+    said = CliRunner().invoke(build_app(), ["backup", "restore", "silver/stocks", "--to", str(copy)])
+    assert said.exit_code == 0, said.output
+    assert len(DeltaTable(str(copy)).to_pyarrow_table()) == 40
+
+    health = look_at_lake(environ["LAKE_ROOT"], datetime.now(UTC))
+    assert health.is_whole
+    assert {table.name: (table.rows, table.check.reason) for table in health.tables} == {
+        "bronze/stocks": (43, None),
+        "silver/stocks": (40, None),
+        "gold/stocks_monthly": (2, None),
+        "quarantine/stocks": (1, None),
+    }
     assert not sparkless_lake.root.exists()
+
+
+def keys_in(gateway: Gateway) -> list[str]:
+    """The objects of the bucket."""
+    return [entry["Key"] for entry in gateway.client.list_objects_v2(Bucket="lake")["Contents"]]
 
 
 def test_training_reads_gold_in_s3_at_any_version(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,14 @@ from flows.upkeep.restore import restore
 from schemas.envelope import Event
 from tests.integration.flows.conftest import LakeView
 
-TABLES = ["bronze/stocks", "silver/stocks", "gold/stocks_monthly", "quarantine/stocks", "ledger/stocks"]
+TABLES = [
+    "bronze/stocks",
+    "silver/stocks",
+    "gold/stocks_monthly",
+    "quarantine/stocks",
+    "quality/stocks",
+    "ledger/stocks",
+]
 OLD, RECENT = 60, 120  # rows of the year 2000, and of later years
 NEGATIVE = "AAPL,2002-05-01,-1,2,1,1.5,100\n"
 
@@ -364,7 +371,7 @@ def test_an_empty_lake_is_no_failure_and_wrong_parameters_are_plain(
     for message, parameters in wrong.items():
         with pytest.raises(UpkeepError, match=message):
             maintenance_pipeline(**parameters)
-    monkeypatch.setenv("LAKE_ROOT", "s3a://lake")
-    with pytest.raises(UpkeepError, match=r"LAKE_ROOT=s3a://lake: .*local disk only"):
+    monkeypatch.setenv("LAKE_ROOT", "hdfs://lake")
+    with pytest.raises(UpkeepError, match=r"LAKE_ROOT=hdfs://lake: .*local disk and in S3 stores only"):
         maintenance_pipeline()
     assert json.loads((lake.root.parent / "maintenance" / "usage.json").read_text()) == {}

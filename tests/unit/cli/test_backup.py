@@ -35,7 +35,7 @@ class Lab:
 
     def _back_up(self, day: int) -> Backup:
         write_deltalake(str(self.path), pa.table({"n": [day, day + 1]}), mode="append")
-        table = LakeTable(DATASET, "silver", "stocks", Table(str(self.path)), self.path)
+        table = LakeTable(DATASET, "silver", "stocks", Table(str(self.path)))
         return back_up(table, self.store, self.home / "x", now=NOW + timedelta(days=day), run_id=None, keep=4)
 
     def damage(self, number: int) -> str:

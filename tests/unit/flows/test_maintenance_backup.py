@@ -26,6 +26,7 @@ from flows.upkeep.inventory import LakeTable
 from flows.upkeep.manifest import DATA, MANIFEST
 from flows.upkeep.restore import restore
 from flows.upkeep.snapshots import pin
+from tests.support.lake_tables import path_of
 
 NOW = datetime(2026, 5, 2, 3, 0, tzinfo=UTC)
 DATASET = Dataset.model_validate(
@@ -53,7 +54,7 @@ def table(tmp_path: Path) -> LakeTable:
     path = tmp_path / "my lake" / "silver" / "stocks"
     for mode in ("error", "append", "overwrite"):
         write_deltalake(str(path), ROWS, mode=mode, partition_by=["region"])  # type: ignore[arg-type]
-    return LakeTable(DATASET, "silver", "stocks", Table(str(path)), path)
+    return LakeTable(DATASET, "silver", "stocks", Table(str(path)))
 
 
 @pytest.fixture
@@ -74,26 +75,26 @@ def make(table: LakeTable, store: BackupStore, tmp_path: Path) -> Make:
 
 
 def test_a_destroyed_table_comes_back_as_it_was(make: Make, table: LakeTable, tmp_path: Path) -> None:
-    before, version = rows_of(table.path), DeltaTable(str(table.path)).version()
+    before, version = rows_of(path_of(table)), DeltaTable(str(path_of(table))).version()
     made = make()
-    shutil.rmtree(table.path)
-    manifest = restore(made.path, table.path)
-    assert rows_of(table.path) == before
-    assert DeltaTable(str(table.path)).version() == version == manifest.version == 2
+    shutil.rmtree(path_of(table))
+    manifest = restore(made.path, path_of(table))
+    assert rows_of(path_of(table)) == before
+    assert DeltaTable(str(path_of(table))).version() == version == manifest.version == 2
     assert (manifest.content.rows, manifest.table, manifest.run_id) == (4, "silver/stocks", "run-1")
     assert not (tmp_path / "scratch" / "silver" / "stocks").exists()
-    write_deltalake(str(table.path), ROWS, mode="append")  # it is a table like any other
-    assert DeltaTable(str(table.path)).version() == 3
+    write_deltalake(str(path_of(table)), ROWS, mode="append")  # it is a table like any other
+    assert DeltaTable(str(path_of(table))).version() == 3
 
 
 def test_the_backup_is_a_copy_that_shares_nothing_with_the_table(make: Make, table: LakeTable) -> None:
     made = make()
     for file in made.manifest.files:
-        original, copy = table.path / file.path, made.path / DATA / file.path
+        original, copy = path_of(table) / file.path, made.path / DATA / file.path
         assert copy.stat().st_ino != original.stat().st_ino
         assert not copy.is_symlink()
         assert copy.stat().st_size == file.size_bytes
-    live = pa.table(DeltaTable(str(table.path)).get_add_actions(flatten=True)).num_rows
+    live = pa.table(DeltaTable(str(path_of(table))).get_add_actions(flatten=True)).num_rows
     assert sum(file.path.endswith(".parquet") for file in made.manifest.files) == live
     assert sum(file.path.startswith("_delta_log/") for file in made.manifest.files) == 3
 
@@ -101,9 +102,9 @@ def test_the_backup_is_a_copy_that_shares_nothing_with_the_table(make: Make, tab
 def test_a_table_that_changes_while_it_is_copied_is_backed_up_at_the_pinned_version(
     table: LakeTable, store: BackupStore, tmp_path: Path
 ) -> None:
-    before, snapshot = rows_of(table.path), pin(table.path)
-    write_deltalake(str(table.path), ROWS, mode="overwrite")
-    DeltaTable(str(table.path)).create_checkpoint()
+    before, snapshot = rows_of(path_of(table)), pin(table)
+    write_deltalake(str(path_of(table)), ROWS, mode="overwrite")
+    DeltaTable(str(path_of(table))).create_checkpoint()
     made = copy_snapshot(table, snapshot, store, now=NOW, run_id=None)
     manifest = verify(made, tmp_path / "scratch")
     assert manifest.version == 2
@@ -178,7 +179,7 @@ def test_old_backups_go_only_beyond_the_newest_kept(make: Make, store: BackupSto
 
 
 def test_a_table_without_rows_is_backed_up_too(make: Make, table: LakeTable, tmp_path: Path) -> None:
-    DeltaTable(str(table.path)).delete()
+    DeltaTable(str(path_of(table))).delete()
     manifest = restore(make().path, tmp_path / "out")
     assert (manifest.version, manifest.content.rows) == (3, 0)
 
@@ -193,7 +194,7 @@ from flows.upkeep.backup_store import BackupStore
 from flows.upkeep.inventory import LakeTable
 Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 path = Path(sys.argv[1])
-table = LakeTable(DATASET, "silver", "stocks", Table(str(path)), path)
+table = LakeTable(DATASET, "silver", "stocks", Table(str(path)))
 back_up(table, BackupStore(Path(sys.argv[2])), Path(sys.argv[3]), now=NOW, run_id=None, keep=4)
 """
 
@@ -201,7 +202,7 @@ back_up(table, BackupStore(Path(sys.argv[2])), Path(sys.argv[3]), now=NOW, run_i
 def test_a_kill_between_copy_and_rename_leaves_nothing_that_counts(
     make: Make, table: LakeTable, store: BackupStore, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-c", KILLED, str(table.path), str(store.root), str(tmp_path / "scratch")]
+    words = [sys.executable, "-c", KILLED, str(path_of(table)), str(store.root), str(tmp_path / "scratch")]
     killed = subprocess.run(words, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     [partial] = store.of("silver/stocks").iterdir()
@@ -227,7 +228,7 @@ LIMITED = KILLED.replace(
 
 
 def test_a_disk_that_refuses_to_take_more_is_said_plainly(table: LakeTable, store: BackupStore, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", LIMITED, str(table.path), str(store.root), str(tmp_path / "scratch")]
+    words = [sys.executable, "-c", LIMITED, str(path_of(table)), str(store.root), str(tmp_path / "scratch")]
     answer = subprocess.run(words, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert "BackupError: backup of silver/stocks: " in answer.stderr
     assert "File too large; nothing was deleted. Make room in " in answer.stderr
@@ -241,8 +242,8 @@ def test_a_place_that_cannot_be_written_is_said_plainly(make: Make, store: Backu
 
 
 def test_a_damaged_table_is_not_backed_up_as_if_it_were_whole(make: Make, table: LakeTable, store: BackupStore) -> None:
-    listed = pin(table.path).files[0]
-    (table.path / listed).unlink()
+    listed = pin(table).files[0]
+    (path_of(table) / listed).unlink()
     with pytest.raises(BackupError, match="is missing; the table is damaged"):
         make()
     assert store.verified("silver/stocks") == []
@@ -250,14 +251,14 @@ def test_a_damaged_table_is_not_backed_up_as_if_it_were_whole(make: Make, table:
 
 def test_restore_never_overwrites_and_moves_aside_only_when_told(make: Make, table: LakeTable, tmp_path: Path) -> None:
     made = make()
-    write_deltalake(str(table.path), ROWS, mode="append")
-    now = rows_of(table.path)
+    write_deltalake(str(path_of(table)), ROWS, mode="append")
+    now = rows_of(path_of(table))
     with pytest.raises(BackupError, match="there is something already"):
-        restore(made.path, table.path)
-    assert rows_of(table.path) == now
-    restore(made.path, table.path, replace=True)
-    assert DeltaTable(str(table.path)).version() == 2
-    [aside] = table.path.parent.glob("stocks.replaced-*")
+        restore(made.path, path_of(table))
+    assert rows_of(path_of(table)) == now
+    restore(made.path, path_of(table), replace=True)
+    assert DeltaTable(str(path_of(table))).version() == 2
+    [aside] = path_of(table).parent.glob("stocks.replaced-*")
     assert rows_of(aside) == now
     (tmp_path / "empty").mkdir()
     restore(made.path, tmp_path / "empty")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from flows.upkeep.announcements import events_of
 from flows.upkeep.audit import Audit, same_value, silver_checks
 from flows.upkeep.contents import Content
 from flows.upkeep.errors import MaintenanceError, PurgeRefusedError, UpkeepError
+from flows.upkeep.forecast import days_until_full, expected_bytes
 from flows.upkeep.inventory import chosen_tables, lake_directory, unknown_tables
 from flows.upkeep.outcomes import Outcome, TableOutcome
 from flows.upkeep.purge import Partition, PurgePlan, literal
@@ -26,6 +27,7 @@ from flows.upkeep.report import html_report
 from flows.upkeep.summary import markdown_report, size
 from flows.upkeep.usage_statistics import SMALL_FILE_BYTES, remember, remembered, small_files, usage_of
 from schemas.quality import RuleResult
+from tests.support.lake_tables import path_of
 
 NOW = datetime(2026, 5, 2, 6, 0, tzinfo=UTC)
 DATASET = Dataset.model_validate(
@@ -100,8 +102,10 @@ def test_tables_are_chosen_by_dataset_or_by_name(lake: Lake) -> None:
     assert names([]) == []
     with pytest.raises(UpkeepError, match="unknown 'bronze/stocks'; datasets: stocks; tables: gold/monthly, silver/st"):
         names(["bronze/stocks"])
-    assert unknown_tables(Path(lake.root), datasets.values(), lake) == ["silver/forgotten"]
+    assert unknown_tables(datasets.values(), lake) == ["silver/forgotten"]
     assert lake_directory("file:///a%20b/lake") == Path("/a b/lake")
+    with pytest.raises(UpkeepError, match=r"LAKE_ROOT=s3://lake/main: .*local disk only. Give it a directory .* --to"):
+        lake_directory("s3://lake/main")
 
 
 def test_usage_is_measured_and_growth_is_told_from_the_last_run(lake: Lake, tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_usage_is_measured_and_growth_is_told_from_the_last_run(lake: Lake, tmp_
 def test_upkeep_itself_is_no_write(lake: Lake) -> None:
     silver = chosen_tables(lake, {"stocks": DATASET}, None)["stocks"][0]
     before = usage_of(silver, NOW)
-    DeltaTable(str(silver.path)).optimize.compact()
+    DeltaTable(str(path_of(silver))).optimize.compact()
     after = usage_of(silver, NOW)
     assert (after.version, after.files) == (before.version + 1, 1)
     assert (after.last_write, after.last_operation) == (before.last_write, "WRITE")
@@ -193,3 +197,20 @@ def test_the_report_escapes_and_shows_what_was_not_done() -> None:
     for words in ("incomplete", "purge of silver/stocks", "51 rows kept", "silver/forgotten", "02 May 2026, 03:00"):
         assert words in page
     assert [size(n) for n in (999, 1_500, 2_000_000, 3e15)] == ["999 B", "1.5 kB", "2.0 MB", "3,000.0 TB"]
+
+
+def test_growth_goes_on_in_the_forecast_as_it_was_and_tells_when_the_disk_is_full(lake: Lake) -> None:
+    silver = usage_of(chosen_tables(lake, {"stocks": DATASET}, None)["stocks"][0], NOW)
+    then = {"silver/stocks": silver.model_copy(update={"size_bytes": 1000, "measured_at": NOW - timedelta(days=10)})}
+    now = silver.model_copy(update={"size_bytes": 3000})
+    assert expected_bytes(now, then["silver/stocks"]) == 9000
+    assert days_until_full([now], then, 20_000) == 100
+    shrunk = silver.model_copy(update={"size_bytes": 100})
+    assert (expected_bytes(shrunk, then["silver/stocks"]), days_until_full([shrunk], then, 1)) == (0, None)
+    assert (expected_bytes(now, None), days_until_full([now], {}, 1)) == (None, None)
+    an_hour_ago = now.model_copy(update={"size_bytes": 1, "measured_at": NOW - timedelta(hours=1)})
+    assert expected_bytes(now, an_hour_ago) is None
+    outcome = Outcome(False, free_bytes=20_000, tables=[TableOutcome("silver/stocks", True, usage=now)])
+    page = html_report(outcome, then, NOW)
+    assert "9.0 kB" in page
+    assert "20.0 kB free: enough for 100 days of that." in page

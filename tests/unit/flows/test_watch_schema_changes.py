@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from flows.lake.tables import Table
 from flows.watch.schema_changes import SchemaChanges, schema_changes
 from flows.watch.tables import look_at_lake
 
@@ -22,7 +23,7 @@ def write(folder: Path, rows: pa.Table, mode: Any = "append", schema: Any = None
 
 
 def seen(folder: Path, now: datetime | None = None) -> SchemaChanges:
-    return schema_changes(folder, DeltaTable(str(folder)), now or datetime.now(UTC))
+    return schema_changes(Table(str(folder)), DeltaTable(str(folder)), now or datetime.now(UTC))
 
 
 @pytest.fixture

@@ -123,6 +123,6 @@ def test_a_lake_that_cannot_be_read_is_one_finding_about_its_root(tmp_path: Path
 
 
 def test_a_lake_elsewhere_is_said_to_be_unseen() -> None:
-    health = look_at_lake("s3a://lake", NOW)
+    health = look_at_lake("hdfs://lake", NOW)
     assert (health.checks, health.is_whole) == ([], False)
-    assert "LAKE_ROOT=s3a://lake is not on a local disk" in health.unseen
+    assert "LAKE_ROOT=hdfs://lake is neither on a local disk nor in an S3 store" in health.unseen
