@@ -79,7 +79,7 @@ bench-notify: setup ## Deliveries a second, their latency, beside failing receiv
 	@$(BIN)/python -m bench.notify
 
 faults-lake: setup ## The lake: runs that end at each commit, Spark killed, two runs at once, odd and damaged files, replays
-	@$(PYTEST) -v $(addprefix tests/integration/flows/,test_medallion_repeats.py test_medallion_bad_luck.py \
+	@$(PYTEST) -v $(addprefix tests/integration/flows/,test_medallion_repeats.py test_medallion_bad_luck.py test_lake_in_s3.py \
 	  test_medallion_odd_files.py test_quarantine_replay.py test_spark_sessions.py) tests/unit/flows/test_maintenance_safety.py \
 	  tests/unit/flows/test_maintenance_backup.py tests/unit/cli/test_backup.py
 

@@ -18,69 +18,23 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from bench import lake_data
 from bench.harness import Spread, repeat, report
+from bench.lake_lab import Bench, load, say, spark_server
 from bench.lake_peers import straightforward
-from datalab.local.control import start_in_background, stop, wait_until_ready
-from datalab.local.layout import LabLayout, cache_dir
+from datalab.local.layout import cache_dir
 from flows import medallion_etl_flow as etl
-from flows.lake import books
-from flows.lake.datasets import Dataset
-from flows.lake.job import Job
 from flows.lake.session import SparkConnection
-from flows.lake.tables import Lake
-from flows.trace import Trace
 
-_PEER = "great_expectations==1.24.1"
-
-
-class Bench:
-    """A Spark session, places for lakes, and the files that go into them."""
-
-    def __init__(self, home: Path, spark: SparkConnection) -> None:
-        self.home, self.spark, self._lakes = home, spark, 0
-
-    def job(self, dataset: Dataset, *, with_rules: bool = True) -> Job:
-        """A new, empty lake."""
-        self._lakes += 1
-        lake = Lake(str(self.home / f"lake-{self._lakes}"), self.home / "home")
-        return Job(dataset, lake, self.spark, Trace("bench"), kafka="", with_rules=with_rules, min_rows=1)
-
-    def prices(self, name: str, rows: int, symbols: int, first_day: int = 0) -> Path:
-        return lake_data.write_prices(self.home / "landing" / name, rows, symbols=symbols, first_day=first_day)
-
-    def forget(self, job: Job) -> None:
-        shutil.rmtree(job.lake.root, ignore_errors=True)
-
-
-def load(job: Job, path: Path) -> dict[str, float]:
-    """The flow's steps from file to ledger; seconds of each."""
-    took: dict[str, float] = {}
-    staged, appended = timed(took, "bronze_s", lambda: etl.ingest_bronze.fn(job, path))
-    measured = timed(took, "quality_s", lambda: etl.check_quality.fn(job, staged, appended))
-    _, found = timed(took, "silver_s", lambda: etl.update_silver.fn(job, staged, appended, measured))
-    timed(took, "gold_s", lambda: etl.refresh_gold.fn(job, staged))
-    entry = books.Entry(staged.ingest_id, staged.uri, staged.sha256, "bench", books.COMPLETE, job.with_rules, found)
-    with job.spark.session(0) as spark:
-        timed(took, "ledger_s", lambda: books.record(spark, job.table("ledger"), job.dataset, entry))
-    return took
-
-
-def timed(took: dict[str, float], name: str, do: Callable[[], Any]) -> Any:
-    """What `do` answers; its seconds are noted."""
-    started = time.perf_counter()
-    answer = do()
-    took[name] = time.perf_counter() - started
-    return answer
+_PEER = ("great_expectations==1.24.1", "pandas<3")
+# No round begins later than this; the whole, and the peer by itself, end with an error rather than never.
+_ROUNDS_WITHIN_S, _PEER_WITHIN_S, _ALL_WITHIN_S = 240, 420, 1500
 
 
 def one_round(bench: Bench, path: Path) -> dict[str, float]:
@@ -93,6 +47,7 @@ def one_round(bench: Bench, path: Path) -> dict[str, float]:
         for name, infer in (("straightforward_s", True), ("straightforward_with_schema_s", False)):
             place = bench.home / name
             figures[name] = straightforward(spark, path, place, infer=infer)
+            say(f"{name} {figures[name]:.1f}")
             shutil.rmtree(place)
     bench.forget(job)
     bench.forget(bare)
@@ -124,37 +79,27 @@ def beside_the_peer(bench: Bench, path: Path) -> dict[str, Spread]:
     """Great Expectations and the gate on the typed rows of a file, as both would see them."""
     packages, frame = cache_dir() / "bench-great-expectations", bench.home / "frame.parquet"
     if not (packages / ".ready").exists():
-        words = ["uv", "pip", "install", "-q", "--python", sys.executable, "--target", str(packages), _PEER]
-        subprocess.run([sys.executable, "-m", *words], check=True)
+        say(f"installing {_PEER[0]}, for this benchmark alone")
+        words = ["uv", "pip", "install", "-q", "--python", sys.executable, "--target", str(packages), *_PEER]
+        subprocess.run([sys.executable, "-m", *words], check=True, timeout=_PEER_WITHIN_S)
         (packages / ".ready").touch()
     job = bench.job(lake_data.dataset())
     staged, appended = etl.ingest_bronze.fn(job, path)
     with bench.spark.session() as spark:
         judged = etl.judged_rows(job, spark, staged, appended)
         judged.select(*job.dataset.columns).write.parquet(str(frame))
+    say("Great Expectations beside the gate")
     environ = {k: v for k, v in os.environ.items() if k != "SPARK_REMOTE"} | {"PYTHONPATH": str(packages)}
     answer = subprocess.run(
         [sys.executable, "-m", "bench.lake_expectations", str(frame)],
-        env=environ, stdout=subprocess.PIPE, text=True, check=True,
+        env=environ, capture_output=True, text=True, check=False, timeout=_PEER_WITHIN_S,
     )  # fmt: skip
+    if answer.returncode:
+        sys.exit(f"the peer failed: {answer.stderr[-3000:]}")
     took = json.loads(answer.stdout.splitlines()[-1])
     ratios = [peer / ours for peer, ours in zip(took["great_expectations"], took["gate"], strict=True)]
     spreads = {f"{name}_rules_s": Spread(tuple(times)) for name, times in took.items()}
     return {**spreads, "ratio_great_expectations_over_gate": Spread(tuple(ratios))}
-
-
-@contextmanager
-def spark_server(home: Path) -> Iterator[str]:
-    """The lab's own Spark Connect server."""
-    layout = LabLayout.at(home / "lab")
-    environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    supervisor = start_in_background(layout, ["spark"], environ=environ, tied_to_us=True)
-    try:
-        state = wait_until_ready(layout, supervisor, seconds=120)
-        yield f"sc://127.0.0.1:{state.parts['spark'].ports['spark']}"
-    finally:
-        stop(layout)
-        supervisor.communicate(timeout=30)
 
 
 def main() -> None:
@@ -165,12 +110,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often to measure (default: 3)")
     parser.add_argument("--no-peer", action="store_true", help="leave Great Expectations out")
     given = parser.parse_args()
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done within {_ALL_WITHIN_S} s"))
+    signal.alarm(_ALL_WITHIN_S)
     with tempfile.TemporaryDirectory(prefix="bench-lake-") as folder, spark_server(Path(folder)) as remote:
         spark = SparkConnection(remote=remote, master=None, wait_s=60, say=lambda line: None)
         bench = Bench(Path(folder), spark)
         path = bench.prices("prices.csv", given.rows, max(1, given.rows // lake_data.DAYS))
-        one_round(bench, path)  # warm
-        spreads = repeat(given.rounds, lambda _: one_round(bench, path))
+        say("once, to warm up")
+        one_round(bench, path)
+        spreads = repeat(given.rounds, lambda _: one_round(bench, path), within_s=_ROUNDS_WITHIN_S)
         if given.large:
             figures = large(bench, given.large, given.rows, spreads["ours_s"].median)
             spreads |= {name: Spread((value,)) for name, value in figures.items()}

@@ -32,6 +32,7 @@ from flows.lake import (
     quarantine,
     report_data,
     report_page,
+    results,
     silver,
     sources,
     table_rules,
@@ -149,7 +150,8 @@ def _load_file(job: Job, path: Path) -> dict[str, Any]:
     staged, appended = ingest_bronze(job, path)
     measured = check_quality(job, staged, appended)
     gate, bronze_version = measured.gate, appended.version
-    publish(job, [announcements.quality_checked(job.trace, job.dataset, job.table("bronze"), staged, gate)])
+    report = job.report_path(staged)
+    publish(job, [announcements.quality_checked(job.trace, job.dataset, job.table("bronze"), staged, gate, report)])
     if gate.refused_by:
         _conclude(job, RunReport(job.dataset, staged, gate, None, {}, {}, job.trace.run_id))
         gate.raise_if_refused(staged.uri)
@@ -243,8 +245,9 @@ def update_silver(job: Job, staged: StagedFile, appended: Appended, measured: Me
     with job.spark.session(job.size_with(staged)) as spark:
         judged = judged_rows(job, spark, staged, appended)
         rows = silver.silver_rows(job.dataset, quality.accepted(job.dataset, judged, measured))
-        held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate)
-        version = silver.merge_accepted(spark, job.table("silver"), job.dataset, rows)
+        broken = broken_rows(job, spark, staged, appended, gate)
+        held = quarantine.put(spark, job.table("quarantine"), job.dataset, broken, staged.ingest_id, gate)
+        version = silver.merge_accepted(spark, job.table("silver"), job.dataset, rows, measured.key_ranges)
         books = lake_books.take_stock(
             spark, job.table("silver"), job.dataset, staged.ingest_id, gate, rows, quarantined=held
         )
@@ -290,8 +293,9 @@ def write_report(job: Job, run: RunReport) -> Path:
 
 @task(name="finish", **_TASK)
 def finish(job: Job, run: RunReport, page: Path) -> None:
-    """Write the ledger, last: until then a run over the directory takes the file again."""
+    """Write what the gate found, and last the ledger: until then a run over the directory takes the file again."""
     with job.spark.session(0) as spark:
+        results.record(spark, job.table("quality"), job.dataset, run.staged, run.gate, run.run_id)
         lake_books.record(spark, job.table("ledger"), job.dataset, _entry(run))
     key = f"medallion-{job.dataset.name.replace('_', '-')}"
     create_markdown_artifact(
@@ -321,6 +325,15 @@ def judged_rows(job: Job, spark: Any, staged: StagedFile, appended: Appended) ->
     """The file's records in Bronze as typed rows with their verdicts. Lazy."""
     records = bronze.ingested(spark, job.table("bronze"), staged.ingest_id)
     return judge(job.dataset, records, with_rules=job.with_rules, judged=appended.judged)
+
+
+def broken_rows(job: Job, spark: Any, staged: StagedFile, appended: Appended, gate: GateResult) -> Any:
+    """As `judged_rows`; of a file with few records that broke a check at least those."""
+    if appended.judged and 0 < gate.rows_failed <= bronze.FEW:
+        records = bronze.broken(spark, job.table("bronze"), staged.ingest_id)
+        if records is not None:
+            return judge(job.dataset, records, with_rules=job.with_rules, judged=True)
+    return judged_rows(job, spark, staged, appended)
 
 
 if __name__ == "__main__":

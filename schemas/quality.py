@@ -32,6 +32,9 @@ class _QualityChecked(EventData):
     rows_checked: int = Field(ge=0, description="Rows that were checked")
     rows_failed: int = Field(ge=0, description="Rows that broke at least one rule")
     rules: list[RuleResult] = Field(description="What each rule found")
+    report_uri: str | None = Field(
+        default=None, description="Where the run puts its report with charts, if it makes one"
+    )
 
     def subject(self) -> str:
         return self.dataset

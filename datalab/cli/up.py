@@ -40,7 +40,6 @@ def register(app: typer.Typer) -> None:
 def bring_up(*, detach: bool, only: list[str] | None = None) -> int:
     """Start the lab unless it runs, saying what happens; returns the exit code of `datalab up`."""
     from datalab.cli.fetch import fetch_with_progress
-
     from datalab.local.console import messages
     from datalab.local.control import running
     from datalab.local.doctor import examine

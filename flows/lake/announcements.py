@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from flows.lake.books import Books
@@ -33,8 +34,11 @@ class TableUpdate:
     books: Books | None = None
 
 
-def quality_checked(trace: Trace, dataset: Dataset, table: Table, staged: StagedFile, gate: GateResult) -> Event:
-    """lab.quality.passed or failed. Other rules or limits over the same file make another event."""
+def quality_checked(
+    trace: Trace, dataset: Dataset, table: Table, staged: StagedFile, gate: GateResult, report: Path
+) -> Event:
+    """lab.quality.passed or failed. Other rules or limits over the same file make another event. `report` is where the
+    run is going to put its page."""
     model = QualityPassed if gate.passed else QualityFailed
     data = model(
         dataset=dataset.name,
@@ -44,6 +48,7 @@ def quality_checked(trace: Trace, dataset: Dataset, table: Table, staged: Staged
         rows_checked=gate.rows,
         rows_failed=gate.rows_failed,
         rules=list(gate.rules),
+        report_uri=report.as_uri(),
     )
     limits = [rule.expression for rule in gate.rules]
     return trace.event(SOURCE, data, staged.ingest_id, table.path, dataset.version, *limits)

@@ -7,18 +7,21 @@ also tells a run over a directory which files are done.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset
 from flows.lake.errors import BooksError
+from flows.lake.lines import append_once
 from flows.lake.quality import GateResult
-from flows.lake.session import SMALL_BYTES
 from flows.lake.tables import Table, ident, is_missing, text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 COMPLETE, REFUSED = "complete", "refused"
+# Up to so many bytes of a table its rows are counted here, beyond it by Spark.
+_COUNTED_HERE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -85,28 +88,24 @@ class Entry:
 
 def record(spark: SparkSession, ledger: Table, dataset: Dataset, entry: Entry) -> None:
     """Write the ingestion's line, once for each outcome under each definition."""
+    import pyarrow as pa
+
     line = {
-        "ingest_id": text(entry.ingest_id),
-        "dataset": text(dataset.name),
-        "outcome": text(entry.outcome),
-        "source_uri": text(entry.source_uri),
-        "source_sha256": text(entry.source_sha256),
-        "run_id": text(entry.run_id),
-        "rules_version": text(dataset.version),
-        "rules_applied": str(entry.rules_applied).lower(),
-        **{name: f"{count}L" for name, count in asdict(entry.books).items()},
-        "finished_at": "current_timestamp()",
+        "ingest_id": entry.ingest_id,
+        "dataset": dataset.name,
+        "outcome": entry.outcome,
+        "source_uri": entry.source_uri,
+        "source_sha256": entry.source_sha256,
+        "run_id": entry.run_id,
+        "rules_version": dataset.version,
+        "rules_applied": entry.rules_applied,
+        **asdict(entry.books),
+        "finished_at": datetime.now(UTC),
     }
-    row = spark.sql("SELECT " + ", ".join(f"{value} AS {name}" for name, value in line.items()))
+    types = {bool: pa.bool_(), int: pa.int64(), datetime: pa.timestamp("us", "UTC")}
+    fields = [(name, types.get(type(value), pa.string())) for name, value in line.items()]
     application = f"ledger:{entry.ingest_id}:{dataset.version}:{entry.outcome}:{entry.rules_applied}{entry.cause}"
-    (
-        row.write.format("delta")
-        .mode("append")
-        .option("mergeSchema", "true")
-        .option("txnAppId", application)
-        .option("txnVersion", "1")
-        .save(ledger.path)
-    )
+    append_once(spark, ledger, pa.Table.from_pylist([line], schema=pa.schema(fields)), application)
 
 
 def latest(spark: SparkSession, ledger: Table, ingest_id: str) -> Books | None:
@@ -138,7 +137,7 @@ def _count(spark: SparkSession, table: Table, ingest_id: str) -> int:
     from pyarrow.compute import field
 
     rows = table.opened()
-    if rows is not None and (table.size_bytes() or 0) <= SMALL_BYTES:
+    if rows is not None and (table.size_bytes() or 0) <= _COUNTED_HERE:
         # A tenth of the time that Spark takes, and another implementation than the one that wrote.
         return int(rows.to_pyarrow_dataset().count_rows(filter=field("_ingest_id") == ingest_id))
     found = spark.sql(f"SELECT count(*) AS n FROM {table.sql} WHERE _ingest_id = {text(ingest_id)}")

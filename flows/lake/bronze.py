@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.lake.csv_records import as_parquet
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
-from flows.lake.expressions import FAULT, METADATA, RESCUED
+from flows.lake.expressions import BROKEN, FAULT, METADATA, RESCUED
 from flows.lake.judging import judged_by, with_verdict
 from flows.lake.parquet_staging import nested_fields
 from flows.lake.staging import StagedFile
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 
 _POSITION = "_position"
+# So many records with a verdict against them are a few: some 30 MB.
+FEW = 50_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ def append_file(
         .option("mergeSchema", "true")
         .option("txnAppId", f"bronze:{staged.ingest_id}")
         .option("txnVersion", "1")
+        # Bronze is read by ingestion: statistics of its other columns would cost time and skip nothing.
+        .option("delta.dataSkippingStatsColumns", "_ingest_id")
         .save(table.path)
     )
     version = table.written_version(spark)
@@ -77,6 +83,18 @@ def append_file(
 def ingested(spark: SparkSession, table: Table, ingest_id: str) -> DataFrame:
     """The Bronze records of one ingestion."""
     return table.read(spark).where(f"_ingest_id = {text(ingest_id)}")
+
+
+def broken(spark: SparkSession, table: Table, ingest_id: str) -> DataFrame | None:
+    """Those records of an ingestion that broke a check, by their verdict; for a few of them only: they are fetched, as
+    Spark would go through all columns of all records for them. None where only Spark reads the table."""
+    from pyarrow.compute import field
+
+    opened = table.opened()
+    if opened is None:
+        return None
+    theirs = (field("_ingest_id") == ingest_id) & field(BROKEN).is_valid()
+    return spark.createDataFrame(opened.to_pyarrow_dataset().to_table(filter=theirs))
 
 
 def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: datetime) -> list[str]:
@@ -99,9 +117,16 @@ def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: da
 
 
 def _read_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
-    names = [*dataset.canonical_names(staged.header), RESCUED]
+    names = dataset.canonical_names(staged.header)
+    plain = as_parquet(staged, names, dataset.source.options, RESCUED, _POSITION)
+    records = _read_quoted_csv(spark, dataset, staged, names) if plain is None else spark.read.parquet(_location(plain))
+    fault = f"CASE WHEN {RESCUED} IS NOT NULL THEN 'more or fewer fields than the header' END AS {FAULT}"
+    return records.selectExpr("*", fault)
+
+
+def _read_quoted_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile, names: list[str]) -> DataFrame:
     return (
-        spark.read.schema(", ".join(f"{ident(name)} STRING" for name in names))
+        spark.read.schema(", ".join(f"{ident(name)} STRING" for name in (*names, RESCUED)))
         .option("header", "true")
         # A record with more or fewer fields than the header is kept whole, not cut to fit.
         .option("columnNameOfCorruptRecord", RESCUED)
@@ -109,12 +134,8 @@ def _read_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> Data
         # Only quotes can hide a line break, and without them the file can be read in parallel.
         .option("multiLine", str(staged.has_quotes).lower())
         .options(**dataset.source.options)
-        .csv(_location(staged))
-        .selectExpr(
-            "*",
-            f"CASE WHEN {RESCUED} IS NOT NULL THEN 'more or fewer fields than the header' END AS {FAULT}",
-            f"monotonically_increasing_id() + 1 AS {_POSITION}",
-        )
+        .csv(_location(staged.path))
+        .selectExpr("*", f"monotonically_increasing_id() + 1 AS {_POSITION}")
     )
 
 
@@ -123,7 +144,7 @@ def _read_records(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
     return (
         spark.read.schema("n BIGINT, f MAP<STRING, STRING>, r STRING, e STRING")
         .option("mode", "FAILFAST")  # we wrote it: whatever does not fit is a fault of ours
-        .json(_location(staged))
+        .json(_location(staged.path))
         .selectExpr(
             *(f"f[{text(name)}] AS {ident(name)}" for name in names),
             f"r AS {RESCUED}",
@@ -141,7 +162,7 @@ def _read_parquet(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
         else f"CAST({ident(field)} AS STRING) AS {ident(name)}"
         for field, name in zip(staged.header, names, strict=True)
     )
-    return spark.read.parquet(_location(staged)).selectExpr(
+    return spark.read.parquet(_location(staged.path)).selectExpr(
         *values,
         f"CAST(NULL AS STRING) AS {RESCUED}",
         f"CAST(NULL AS STRING) AS {FAULT}",
@@ -149,8 +170,8 @@ def _read_parquet(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
     )
 
 
-def _location(staged: StagedFile) -> str:
-    return "file:" + unglobbed(str(staged.path))
+def _location(path: Path) -> str:
+    return "file:" + unglobbed(str(path))
 
 
 def _now() -> datetime:

@@ -24,6 +24,7 @@ from flows.lake.definitions import (
     Rule,
     Source,
     TableRule,
+    Transform,
 )
 from flows.lake.errors import DatasetError
 
@@ -54,6 +55,7 @@ class Dataset(Definition):
     partitions: dict[Name, Expression] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     table_rules: tuple[TableRule, ...] = ()
+    transform: Transform | None = None
     gold: dict[Name, Gold] = Field(default_factory=dict)
     charts: tuple[Chart, ...] = ()
     # Both are for maintenance alone: a critical dataset is backed up each time; without a retention all rows stay.
@@ -99,10 +101,10 @@ class Dataset(Definition):
     @property
     def version(self) -> str:
         """Changes whenever what makes the tables does; 12 hexadecimal digits."""
-        content = json.dumps(
-            self.model_dump(mode="json", exclude={"charts", "critical", "retention", "zorder"}), sort_keys=True
-        )
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        what = self.model_dump(mode="json", exclude={"charts", "critical", "retention", "zorder", "transform"})
+        if self.transform:
+            what["transform"] = self.transform.sha256
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
     def known_column(self, field: str) -> str | None:
         """The column that a field of a file is, by name or alias; None if the definition knows it not."""
@@ -171,12 +173,23 @@ def named_dataset(datasets: Mapping[str, Dataset], name: str) -> Dataset:
 def _parse(path: Path, name: str, definition: object) -> Dataset:
     if not isinstance(definition, dict):
         raise DatasetError(f"{path}: dataset {name!r} must be a mapping")
+    if isinstance(transform := definition.get("transform"), str):
+        definition = {**definition, "transform": _transform(path, name, transform)}
     try:
         return Dataset(**{**definition, "name": name})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DatasetError(f"{path}: dataset {name!r}: {where}: {first['msg']}") from error
+
+
+def _transform(path: Path, name: str, written: str) -> dict[str, str]:
+    """The file beside the definitions; its content is a part of the dataset's version."""
+    file = path.parent / written
+    try:
+        return {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    except OSError as error:
+        raise DatasetError(f"{path}: dataset {name!r}: transform: {file}: {error.strerror}") from error
 
 
 def _fold(field: str) -> str:

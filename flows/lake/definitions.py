@@ -137,6 +137,13 @@ class Chart(Definition):
     series: Name | None = None
 
 
+class Transform(Definition):
+    """A Python file with a function `transform(columns, functions)`, and the SHA-256 of its content."""
+
+    file: str
+    sha256: str
+
+
 class Retention(Definition):
     """How long rows stay: those whose `date` (a Spark SQL expression over the table's columns) is more than
     `keep_days` ago may be purged, whole partitions at a time."""

@@ -51,3 +51,24 @@ class SparkUnavailableError(LakeError):
     """No Spark answers."""
 
     transient = True
+
+
+class StorageFullError(LakeError):
+    """A disk took no more."""
+
+    transient = True
+
+
+# What a disk that is full, a quota and a limit of a process say, through whatever layer of Spark or of Python.
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+
+
+def storage_full(error: Exception, where: str) -> StorageFullError | None:
+    """The error in plain words if it tells of a full disk."""
+    said = next((words for words in _FULL if words in str(error)), None)
+    if said is None:
+        return None
+    return StorageFullError(
+        f"{where}: {said}. Make room there, or let maintenance delete what no version needs, and run again: what was "
+        "committed stays, and nothing is done twice"
+    )

@@ -49,7 +49,9 @@ def structural_checks(dataset: Dataset) -> list[Check]:
     for name, column in dataset.columns.items():
         raw, typed = _text_of(name), ident(name)
         if column.required:
-            checks.append(Check(f"{name}_present", "quarantine", f"{name} IS NOT NULL", f"{raw} IS NOT NULL"))
+            # A hook may have put in what the file leaves out.
+            there = f"{raw} IS NOT NULL OR {typed} IS NOT NULL" if dataset.transform else f"{raw} IS NOT NULL"
+            checks.append(Check(f"{name}_present", "quarantine", f"{name} IS NOT NULL", there))
         if column.type != "string" or column.expression:
             readable = f"{name} IS NULL OR try_cast({name} AS {column.type}) IS NOT NULL"
             checks.append(Check(f"{name}_valid", "quarantine", readable, f"{raw} IS NULL OR {typed} IS NOT NULL"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset, Gold
+from flows.lake.pruning import ranges_of_groups, within
 from flows.lake.tables import Table, ident, text
 
 if TYPE_CHECKING:
@@ -36,38 +37,40 @@ def refresh(
         fresh = recomputed(spark, silver, gold)
         fresh.write.format("delta").mode("append").save(table.path)
         return GoldUpdate(table.written_version(spark), table.read(spark).count())
+    if not gold.follows_from(dataset):
+        fresh = recomputed(spark, silver, gold)
+        fresh.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(table.path)
+        return GoldUpdate(table.written_version(spark), table.read(spark).count())
     rows = silver.read(spark)
     rows.createOrReplaceTempView(_SILVER)
-    incremental = gold.follows_from(dataset)
-    changed = rows.where(f"_ingest_id = {text(ingest_id)}") if incremental else rows
-    touched = changed.selectExpr(*group_columns(gold)).distinct()
-    touched.createOrReplaceTempView(_TOUCHED)
-    fresh = spark.sql(aggregate_sql(gold))
-    if incremental:
-        fresh.createOrReplaceTempView(_FRESH)
-        table.merge_or_create(spark, merge_sql(table, gold), fresh)
-    else:
-        fresh.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(table.path)
-    return GoldUpdate(table.written_version(spark), touched.count())
+    changed = rows.where(f"_ingest_id = {text(ingest_id)}")
+    touched = changed.selectExpr(*group_columns(gold)).distinct().toArrow()
+    if touched.num_rows:
+        spark.createDataFrame(touched).createOrReplaceTempView(_TOUCHED)
+        bounds = within(ranges_of_groups(dataset, gold, touched), _SILVER)
+        spark.sql(aggregate_sql(gold, f"true{bounds}")).createOrReplaceTempView(_FRESH)
+        spark.sql(merge_sql(table, gold)).collect()
+    return GoldUpdate(table.written_version(spark), touched.num_rows)
 
 
 def recomputed(spark: SparkSession, silver: Table, gold: Gold) -> DataFrame:
     """Every group as Silver has it now. Lazy; nothing is written."""
     silver.read(spark).createOrReplaceTempView(_SILVER)
-    return spark.sql(aggregate_sql(gold, touched_only=False))
+    return spark.sql(aggregate_sql(gold))
 
 
-def aggregate_sql(gold: Gold, *, touched_only: bool = True) -> str:
-    """The aggregates of the touched groups, or of all. The group is one struct, so that a group column may have the
-    name of the column it derives from."""
+def aggregate_sql(gold: Gold, touched_are_in: str | None = None) -> str:
+    """The aggregates of all groups, or of the touched ones, all of whose rows meet a condition. The group is one
+    struct, so that a group column may have the name of the column it derives from."""
     names = ", ".join(map(ident, gold.group_by))
     keys = ", ".join(f"_group.{ident(name)} AS {ident(name)}" for name in gold.group_by)
     aggregates = ", ".join(f"{expression} AS {ident(name)}" for name, expression in gold.aggregates.items())
     grouped = f"SELECT struct({', '.join(group_columns(gold))}) AS _group, * FROM {_SILVER}"
-    if not touched_only:
+    if touched_are_in is None:
         return f"SELECT {keys}, {aggregates} FROM ({grouped}) GROUP BY _group"
     return (
-        f"WITH grouped AS ({grouped}), touched AS (SELECT struct({names}) AS _group FROM {_TOUCHED}) "
+        f"WITH grouped AS ({grouped} WHERE {touched_are_in}), "
+        f"touched AS (SELECT struct({names}) AS _group FROM {_TOUCHED}) "
         f"SELECT {keys}, {aggregates} FROM grouped g LEFT SEMI JOIN touched t ON g._group <=> t._group GROUP BY _group"
     )
 

@@ -25,6 +25,7 @@ from flows.lake.expressions import (
     verdict,
 )
 from flows.lake.tables import ident
+from flows.lake.transforms import transformed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -65,11 +66,12 @@ def _typed(dataset: Dataset, records: DataFrame) -> DataFrame:
     # A Bronze table that only older versions wrote has no faults.
     absent = [] if FAULT in records.columns else [f"CAST(NULL AS STRING) AS {FAULT}"]
     own = [name for name in records.columns if name in _OWN]
-    return (
+    typed = (
         records.selectExpr(*own, *absent, *(f"{ident(name)} AS {ident(RAW + name)}" for name in raw))
         .selectExpr("*", raw_record(raw), *text_columns(dataset))
         .selectExpr("*", *typed_columns(dataset))
     )
+    return transformed(dataset, typed)
 
 
 def _raw_names(records: DataFrame) -> list[str]:

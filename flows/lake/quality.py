@@ -15,10 +15,14 @@ from flows.lake.tables import ident, text
 from schemas.quality import RuleResult
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
 _BLOCKING = ("quarantine", "fail")
+# Up to so many rows their hashes (8 bytes each) are sorted here, which takes a fraction of a shuffle in Spark.
+_HASHES_HERE = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,12 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Measured:
-    """The gate's result, and the numbers of the rows that a later one in the file supersedes."""
+    """The gate's result, the numbers of the rows that a later one in the file supersedes, and the least and greatest
+    value of each key among the rows that passed (of those keys that have one)."""
 
     gate: GateResult
     superseded: pa.Table
+    key_ranges: Mapping[str, tuple[Any, Any]]
 
 
 def measure(
@@ -71,11 +77,13 @@ def measure(
 ) -> Measured:
     """Count what broke each rule, and find the rows that a later one of the same key in the file supersedes."""
     checks = row_checks(dataset, with_rules=with_rules)
-    counts = judged.selectExpr(*_aggregates(checks, table_rules)).collect()[0].asDict()
-    superseded = _superseded(dataset, judged, with_rules=with_rules)
+    counts = judged.selectExpr(*_aggregates(checks, table_rules), *_ends(dataset, checks)).collect()[0].asDict()
+    superseded = _superseded(dataset, judged, counts["passed"], with_rules=with_rules)
     counts["duplicates"] = superseded.num_rows
     gate = gate_result(dataset, counts, checks, table_rules, with_rules=with_rules)
-    return Measured(replace(gate, rules=(*gate.rules, *references)), superseded)
+    ranges = {key: (counts[f"least:{key}"], counts[f"greatest:{key}"]) for key in dataset.keys}
+    known = {key: ends for key, ends in ranges.items() if None not in ends}
+    return Measured(replace(gate, rules=(*gate.rules, *references)), superseded, known)
 
 
 def accepted(dataset: Dataset, judged: DataFrame, measured: Measured) -> DataFrame:
@@ -86,11 +94,19 @@ def accepted(dataset: Dataset, judged: DataFrame, measured: Measured) -> DataFra
     return kept.join(judged.sparkSession.createDataFrame(measured.superseded), "_row_number", "left_anti")
 
 
-def _superseded(dataset: Dataset, judged: DataFrame, *, with_rules: bool) -> pa.Table:
+def _superseded(dataset: Dataset, judged: DataFrame, rows: int, *, with_rules: bool) -> pa.Table:
     """Numbers of rows whose key comes again later in the file. Most files have none: to look for equal hashes reads one
     column of eight bytes; only rows with such a hash are compared by their keys and sorted."""
+    import pyarrow as pa
+
     kept = judged.where(passes(dataset, with_rules=with_rules))
-    alike = kept.groupBy(KEY_HASH).count().where("count > 1").select(KEY_HASH)
+    if rows > _HASHES_HERE:
+        alike = kept.groupBy(KEY_HASH).count().where("count > 1").select(KEY_HASH)
+    else:
+        repeated = _repeated(kept.select(KEY_HASH).toArrow().column(KEY_HASH))
+        if not len(repeated):
+            return pa.table({"_row_number": pa.array([], pa.int64())})
+        alike = judged.sparkSession.createDataFrame(pa.table({KEY_HASH: repeated}))
     keys = ", ".join(map(ident, dataset.keys))
     later = f"row_number() OVER (PARTITION BY {keys} ORDER BY _row_number DESC) AS _age"
     table = (
@@ -101,6 +117,24 @@ def _superseded(dataset: Dataset, judged: DataFrame, *, with_rules: bool) -> pa.
         .toArrow()
     )
     return cast("pa.Table", table)
+
+
+def _repeated(values: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The values that are there more than once, each once."""
+    import numpy as np
+
+    ordered = np.sort(values.to_numpy())
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def _ends(dataset: Dataset, checks: Sequence[Check]) -> list[str]:
+    """The least and the greatest value of each key of the rows that passed, as `least:KEY` and `greatest:KEY`."""
+    passed = f"NOT {breaks_any(checks, 'quarantine', 'drop')}"
+    return [
+        f"{function}(CASE WHEN {passed} THEN {ident(key)} END) AS {ident(f'{name}:{key}')}"
+        for key in dataset.keys
+        for name, function in (("least", "min"), ("greatest", "max"))
+    ]
 
 
 def gate_result(

@@ -88,7 +88,7 @@ def merge_passed(
     gate = measured.gate
     rows = silver.silver_rows(dataset, quality.accepted(dataset, judged, measured))
     if gate.accepted:
-        silver.merge_accepted(spark, table, dataset, rows)
+        silver.merge_accepted(spark, table, dataset, rows, measured.key_ranges)
     merged = _there(spark, table, dataset, rows) if gate.accepted else 0
     superseded = gate.duplicates + gate.accepted - merged
     replayed = Replayed(file, merged, gate.quarantined, gate.dropped, superseded, gate)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from flows.lake.errors import LakeError, SparkUnavailableError
+from flows.lake.errors import LakeError, SparkUnavailableError, storage_full
 from flows.lake.locks import Lease, SparkWork
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ class SparkConnection:
             yield self._spark
         except LakeError:
             raise
-        except Exception:
+        except Exception as error:
             self.close()
+            if full := storage_full(error, "the disk of the lake, or of Spark"):
+                raise full from error
             raise
 
     def close(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from flows.lake.datasets import INGESTED_AT, Dataset
+from flows.lake.pruning import within
 from flows.lake.tables import Table, ident
 
 if TYPE_CHECKING:
@@ -25,17 +27,21 @@ def silver_rows(dataset: Dataset, accepted: DataFrame) -> DataFrame:
     )
 
 
-def merge_accepted(spark: SparkSession, table: Table, dataset: Dataset, accepted: DataFrame) -> int:
-    """Merge by key; returns the table's version. Doing it again changes no row."""
+def merge_accepted(
+    spark: SparkSession, table: Table, dataset: Dataset, accepted: DataFrame, key_ranges: Mapping[str, tuple[Any, Any]]
+) -> int:
+    """Merge by key; returns the table's version. Doing it again changes no row. The keys of all accepted rows are
+    within `key_ranges`."""
     accepted.createOrReplaceTempView(_VIEW)
-    table.merge_or_create(spark, merge_sql(table, dataset), accepted, dataset.partitions)
+    table.merge_or_create(spark, merge_sql(table, dataset, key_ranges), accepted, dataset.partitions)
     return table.written_version(spark)
 
 
-def merge_sql(table: Table, dataset: Dataset) -> str:
+def merge_sql(table: Table, dataset: Dataset, key_ranges: Mapping[str, tuple[Any, Any]]) -> str:
     """The MERGE: a row gives way only to a later ingestion's, or to one that comes later in its own file (which then
-    was in quarantine until now)."""
+    was in quarantine until now). By the ranges Delta knows which files need not be read."""
     matched = " AND ".join(f"s.{ident(name)} = t.{ident(name)}" for name in dataset.keys)
+    matched += within(key_ranges, "t")
     return (
         f"MERGE WITH SCHEMA EVOLUTION INTO {table.sql} t USING {_VIEW} s ON {matched} "
         "WHEN MATCHED AND (s._ingested_at > t._ingested_at "

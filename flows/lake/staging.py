@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from flows.lake.errors import SourceError
+from flows.lake.errors import SourceError, storage_full
 from schemas.envelope import event_id
 
 _CHUNK = 1 << 20
@@ -84,6 +84,8 @@ def copy_text(path: Path, into: Path) -> Copy:
     except UnicodeDecodeError as error:
         raise SourceError(f"{path.name}: is not UTF-8 text ({error.reason})") from error
     except OSError as error:
+        if full := storage_full(error, f"the staged copy of {path.name} in {into}"):
+            raise full from error
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
     if size == 0:
         raise SourceError(f"{path.name}: the file is empty")

@@ -33,8 +33,8 @@ class SchemaChanges:
 
 
 def schema_changes(table: Table, newest: DeltaTable, now: datetime) -> SchemaChanges:
-    """Of the table, whose newest version is given. The creation of a table is no change. Raises what deltalake raises if
-    a version before cannot be read."""
+    """Of the table, whose newest version is given. The creation of a table is no change. Raises what deltalake raises
+    if a version before cannot be read."""
     after, current, changed = columns_of(newest), newest.version(), 0
     first = after
     for version in _candidates(table.folder / "_delta_log", current, now):

@@ -18,7 +18,16 @@ from flows import medallion_etl_flow, quarantine_audit_flow, quarantine_replay_f
 from tests.support.lab_parts import lab_parts
 
 # What differs between two runs that did the same.
-_OF_THE_RUN = ("data_ingestao", "_ingested_at", "data_processamento", "_run_id", "_event_id", "run_id", "finished_at")
+_OF_THE_RUN = (
+    "data_ingestao",
+    "_ingested_at",
+    "data_processamento",
+    "_run_id",
+    "_event_id",
+    "run_id",
+    "checked_at",
+    "finished_at",
+)
 
 
 @pytest.fixture(scope="session")

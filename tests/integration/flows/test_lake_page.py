@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
+from flows.lake.errors import BatchError, DatasetError
 from flows.medallion_etl_flow import medallion_etl_pipeline
 from tests.integration.flows.conftest import LakeView
 
@@ -50,3 +51,38 @@ def test_the_dataset_of_the_page_reaches_gold_and_its_bad_row_quarantine(
         "silver/vendas",
         "gold/vendas_por_mes",
     ]
+
+
+def test_the_hook_of_the_page_replaces_a_column_before_rules_and_keys(
+    lake: LakeView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = [block(page, "python", "def transform") for page in PAGES]
+    assert [[line for line in hook.splitlines() if '"""' not in line] for hook in hooks[1:]] == [
+        [line for line in hooks[0].splitlines() if '"""' not in line]
+    ]
+    config = tmp_path / "config"
+    shutil.copytree(PROJECT_ROOT / "config", config)
+    (config / "transforms").mkdir()
+    hook = config / "transforms" / "vendas.py"
+    with (config / "datasets.yaml").open("a", encoding="utf-8") as file:
+        file.write("\n" + block(PAGES[0], "yaml", "vendas:") + "  transform: transforms/vendas.py\n")
+    monkeypatch.setenv("DATALAB_CONFIG_DIR", str(config))
+    landing = tmp_path / "landing" / "vendas"
+    landing.mkdir(parents=True)
+    (landing / "a.csv").write_text("loja;dia;valor\nloja centro;2026-01-02;10,50\ncentro;2026-01-02;11,50\n")
+    with pytest.raises(DatasetError, match=r"transform: .*vendas.py: No such file"):
+        medallion_etl_pipeline(str(landing), min_rows_threshold=1)
+    for text, said in (("x = 1", r"vendas.py: has no function transform\(columns, functions\)"),
+                       ("def transform(columns, functions): return {'bairro': columns['loja']}",
+                        "vendas.py: transform returns 'bairro', which is no column of dataset 'vendas'"),
+                       ("def transform(columns, functions): return columns['nada']",
+                        "vendas.py: transform failed: KeyError: 'nada'")):  # fmt: skip
+        hook.write_text(text)
+        with pytest.raises(BatchError, match=said):
+            medallion_etl_pipeline(str(landing), min_rows_threshold=1)
+        assert not lake.has("bronze/vendas")
+    hook.write_text(hooks[0])
+    [loaded] = medallion_etl_pipeline(str(landing), min_rows_threshold=1)["files"]
+    assert (loaded["books"]["silver"], loaded["books"]["duplicates"]) == (1, 1)
+    assert [(row["loja"], str(row["valor"])) for row in lake.rows("silver/vendas")] == [("CENTRO", "11.50")]
+    assert {row["loja"] for row in lake.rows("bronze/vendas")} == {"loja centro", "centro"}

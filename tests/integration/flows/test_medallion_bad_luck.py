@@ -7,17 +7,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
+import psutil
 import pytest
+from deltalake import DeltaTable
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ParameterTypeError
 
 from datalab.bus.reader import read_events
+from datalab.local.control import running
+from datalab.local.layout import LabLayout
+from datalab.local.state import LabState
 from datalab.runtime.settings import PROJECT_ROOT
-from flows.lake.errors import AnnouncementError, ReportError, SparkUnavailableError
+from flows.lake.errors import AnnouncementError, ReportError, SparkUnavailableError, StorageFullError
+from flows.lake.session import SparkConnection
 from flows.medallion_etl_flow import medallion_etl_pipeline
 from tests.integration.flows.conftest import LakeView
 
@@ -133,3 +141,65 @@ def test_the_guides_call_works_from_inside_flows(lake: LakeView, stocks_csv: str
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split()[-2:] == ["books", "12154"]
+
+
+def test_a_disk_that_takes_no_more_fails_the_run_and_the_next_one_goes_on(
+    lake: LakeView, few_stocks: FewStocks, spark_lab: LabState
+) -> None:
+    """A limit on the size of what Spark writes stands for the full disk: the kernel refuses the same writes."""
+    medallion_etl_pipeline(str(lake.put("a.csv", few_stocks(0, 30))), min_rows_threshold=1)
+    before = lake.content()
+    path = lake.put("b.csv", few_stocks(30, 30))
+    lab = running(LabLayout.at(Path(spark_lab.home)))  # another test may have killed the server that it began with
+    assert lab is not None
+    spark = psutil.Process(lab.parts["spark"].pid)
+    _, most = spark.rlimit(psutil.RLIMIT_FSIZE)
+    spark.rlimit(psutil.RLIMIT_FSIZE, (2000, most))
+    try:
+        with pytest.raises(StorageFullError, match=r"File too large\. Make room there, .* nothing is done twice"):
+            medallion_etl_pipeline(str(path), min_rows_threshold=1)
+    finally:
+        spark.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+    assert lake.content() == before
+    assert medallion_etl_pipeline(str(lake.landing), min_rows_threshold=1)["rows_in"] == 30
+    assert {name: len(lake.rows(name)) for name in ("bronze/stocks", "silver/stocks")} == {
+        "bronze/stocks": 60,
+        "silver/stocks": 60,
+    }
+
+
+def test_files_are_merged_by_others_again_and_again_while_runs_merge_rows(
+    lake: LakeView, few_stocks: FewStocks, spark_remote: str
+) -> None:
+    # All of one year: two that add a small file to its partition, and one that writes over rows of all.
+    files = [lake.put(f"{n}.csv", few_stocks(*part)) for n, part in enumerate([(0, 40), (40, 40), (80, 40), (20, 80)])]
+    medallion_etl_pipeline(str(files[0]), min_rows_threshold=1)
+    over, said = Event(), list[str]()
+
+    def optimise() -> None:
+        """What no lock of ours keeps away: somebody else's OPTIMIZE."""
+        others = SparkConnection(remote=spark_remote, master=None, wait_s=30, say=said.append)
+        while not over.is_set():
+            try:
+                with others.session() as spark:
+                    spark.sql(f"OPTIMIZE delta.`{lake.root}/silver/stocks`").collect()
+            except Exception as error:  # the run was faster: Delta lets one of two win
+                said.append(str(error))
+        others.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(optimise)
+        try:
+            for file in files[1:]:
+                medallion_etl_pipeline(str(file), min_rows_threshold=1)
+        finally:
+            over.set()
+        done.result()
+    assert [line for line in said if "CONCURRENT" not in line.upper()] == []
+    operations = [commit["operation"] for commit in DeltaTable(str(lake.root / "silver" / "stocks")).history()]
+    assert "OPTIMIZE" in operations
+    rows = sorted(lake.rows("silver/stocks"), key=lambda row: row["date"])
+    assert len({row["date"] for row in rows}) == len(rows) == 120
+    newest = [row["_ingest_id"] for row in rows]
+    assert [len(set(newest[part])) for part in (slice(20), slice(20, 100), slice(100, 120))] == [1, 1, 1]
+    assert len(set(newest)) == 3

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from datalab.local.state import LabState
-from flows.lake import books, bronze, gold, quality, quarantine, silver
+from flows.lake import books, bronze, gold, quality, quarantine, results, silver
 from flows.lake.errors import LakeError
 from flows.medallion_etl_flow import medallion_etl_pipeline
 from tests.integration.flows.conftest import LakeView
@@ -21,6 +21,7 @@ COMMITS: list[tuple[ModuleType, str]] = [
     (quarantine, "put"),
     (silver, "merge_accepted"),
     (gold, "refresh"),
+    (results, "record"),
     (books, "record"),
 ]
 
@@ -76,6 +77,7 @@ def test_a_run_that_ends_after_any_commit_and_runs_again_leaves_what_one_run_lea
         "silver/stocks": 40,
         "quarantine/stocks": 1,
         "gold/stocks_monthly": 2,
+        "quality/stocks": 20,
         "ledger/stocks": 1,
     }
     before = lake.content()
@@ -96,6 +98,7 @@ def test_an_answer_that_is_lost_after_each_commit_is_retried_within_the_run(
         "silver/stocks": 40,
         "quarantine/stocks": 1,
         "gold/stocks_monthly": 2,
+        "quality/stocks": 20,
         "ledger/stocks": 1,
     }
 

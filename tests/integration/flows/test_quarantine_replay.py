@@ -23,7 +23,7 @@ from tests.integration.flows.conftest import LakeView
 WRONG = {"name": "cheap", "severity": "quarantine", "expression": "close < 30"}
 RIGHT = {"name": "cheap", "severity": "quarantine", "expression": "close < 100000"}
 # Of what a run with the wrong rule and a replay leave, these tell of the rules at the time.
-_OF_THE_RULES = ("bronze/stocks", "ledger/stocks")
+_OF_THE_RULES = ("bronze/stocks", "quality/stocks", "ledger/stocks")
 
 
 class Rules:

@@ -21,6 +21,7 @@ from flows.lake.tables import Table
 from flows.runs import trace_from
 from flows.trace import Trace
 
+REPORT = Path("/lab/reports/x.html")
 STAGED = StagedFile("file:///landing/stocks/x.csv", "a" * 64, 10, Path("/staging/x.csv"), ("symbol",), False)
 
 
@@ -73,9 +74,9 @@ def test_switching_the_gate_off_leaves_what_silver_needs(stocks: Dataset) -> Non
 def test_event_ids_follow_the_cause_and_not_the_run(stocks: Dataset) -> None:
     failed = gate_of(stocks, row__prices_positive=1)
     table = Table("/lake/bronze/stocks")
-    first = quality_checked(Trace("run-1", "event-1", "chain"), stocks, table, STAGED, failed)
-    again = quality_checked(Trace("run-2", "event-1", "chain"), stocks, table, STAGED, failed)
-    passed = quality_checked(Trace("run-2"), stocks, table, STAGED, gate_of(stocks))
+    first = quality_checked(Trace("run-1", "event-1", "chain"), stocks, table, STAGED, failed, REPORT)
+    again = quality_checked(Trace("run-2", "event-1", "chain"), stocks, table, STAGED, failed, REPORT)
+    passed = quality_checked(Trace("run-2"), stocks, table, STAGED, gate_of(stocks), REPORT)
     assert first.id == again.id != passed.id
     assert (first.type, passed.type) == ("lab.quality.failed.v1", "lab.quality.passed.v1")
     assert (first.causationid, first.correlationid) == ("event-1", "chain")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from datalab.runtime.settings import PROJECT_ROOT
 from flows.lake.errors import SourceError
 from flows.lake.sources import ingestions, local_path, source_files, unsettled
 from flows.lake.staging import ingest_id, stage_csv
@@ -104,3 +107,16 @@ def test_a_file_that_vanished_meanwhile_keeps_no_other_out(tmp_path: Path) -> No
 
     files = [done, gone, new]
     assert unsettled(files, ingestions(files), known) == [gone, new]
+
+
+def test_a_full_disk_is_not_taken_for_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from flows.lake.staging import stage_csv; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        "stage_csv(Path(sys.argv[1]), Path(sys.argv[2]), ',')"
+    )
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 5000)
+    words = [sys.executable, "-c", code, str(tmp_path / "a.csv"), str(tmp_path / "staging")]
+    answer = subprocess.run(words, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert "StorageFullError: the staged copy of a.csv in " in answer.stderr
+    assert "File too large. Make room there" in answer.stderr

@@ -1,0 +1,71 @@
+"""What a MERGE or a refresh need not read: bounds on columns, by which Delta leaves out files that hold no such row.
+
+A bound follows from what is looked for anyway, so that it takes out no row; where none can be told there is none.
+Types are those whose order is the same in Spark and in the statistics of files: dates, text and whole numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flows.lake.tables import ident, text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from flows.lake.datasets import Dataset, Gold
+
+# CAST(date_trunc('MONTH', day) AS DATE): the days of a group are those from its value on, up to the next one.
+_CUT = re.compile(r"CAST\(\s*date_trunc\(\s*'(YEAR|QUARTER|MONTH|WEEK|DAY)'\s*,\s*(\w+)\s*\)\s+AS\s+DATE\s*\)", re.I)
+_DAYS = {"year": 366, "quarter": 92, "month": 31, "week": 7, "day": 1}
+
+
+def within(ranges: Mapping[str, tuple[Any, Any]], alias: str) -> str:
+    """A condition that these columns of `alias` are in their ranges, to be put behind another; empty without any."""
+    bounds = [
+        f"{alias}.{ident(name)} >= {least} AND {alias}.{ident(name)} <= {greatest}"
+        for name, ends in ranges.items()
+        if (least := _literal(ends[0])) and (greatest := _literal(ends[1]))
+    ]
+    return "".join(f" AND {bound}" for bound in bounds)
+
+
+def ranges_of_groups(dataset: Dataset, gold: Gold, groups: pa.Table) -> dict[str, tuple[Any, Any]]:
+    """For columns of Silver the range in which all rows of the groups are; only columns for which that can be told."""
+    import pyarrow.compute as pc
+
+    ranges: dict[str, tuple[Any, Any]] = {}
+    for name, expression in gold.group_by.items():
+        column, days = _source(dataset, expression)
+        values = groups.column(name)
+        if column is None or values.null_count or not len(values):
+            continue
+        ends = pc.min_max(values).as_py()
+        ranges[column] = (ends["min"], ends["max"] + timedelta(days - 1) if days else ends["max"])
+    return ranges
+
+
+def _source(dataset: Dataset, expression: str) -> tuple[str | None, int]:
+    """The column that a group's value comes from, and over how many days at most it reaches; 0 for the value itself."""
+    if expression.strip("` ") in dataset.columns:
+        return expression.strip("` "), 0
+    cut = _CUT.fullmatch(expression.strip())
+    if cut and (column := dataset.columns.get(cut[2])) is not None and column.type.lower() == "date":
+        return cut[2], _DAYS[cut[1].lower()]
+    return None, 0
+
+
+def _literal(value: object) -> str | None:
+    match value:
+        case bool() | datetime():
+            return None
+        case date():
+            return f"DATE {text(value.isoformat())}"
+        case str():
+            return text(value)
+        case int():
+            return f"{value}L"
+    return None
