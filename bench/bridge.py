@@ -1,9 +1,10 @@
 """The bridge: runs created from events, beside single calls and Prefect's own automations; and events no rule wants.
 
-All in one lab, one after the other, on one Prefect server with Postgres. Keys: runs_per_s (events that wait on Kafka,
-until all their runs exist), ratio_vs_single_calls (Prefect's client, one call after the other),
-ratio_vs_prefect_automation (an automation that runs a deployment for each event), event_to_created_p50_ms and _p95_ms
-(10 events/s, until the run's own time of creation), unmatched_events_per_s (50 rules, one process).
+All in one lab, one after the other, on Postgres: a Prefect server, and one beside it that only creates runs for the
+bridge. Keys: runs_per_s (events that wait on Kafka, until all their runs exist), ratio_vs_single_calls (Prefect's
+client, one call after the other), ratio_vs_prefect_automation (an automation that runs a deployment for each event),
+event_to_created_p50_ms and _p95_ms (10 events/s, until the run's own time of creation), unmatched_events_per_s
+(50 rules, one process). Also runs_per_s_one_server: the same without the second server.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--creators", type=int, default=1, help="Prefect servers beside the first, to create runs")
     parser.add_argument("--seconds", type=int, default=20, help="of 10 events/s")
     given = parser.parse_args()
-    report("bridge", repeat(given.repeats, lambda _: asyncio.run(once(given))), KEYS)
+    report("bridge", repeat(given.repeats, lambda _: asyncio.run(once(given))), KEYS, creators=given.creators)
 
 
 async def once(given: argparse.Namespace) -> Mapping[str, float]:
@@ -48,10 +49,12 @@ async def once(given: argparse.Namespace) -> Mapping[str, float]:
         single = await single_calls(lab.api, given.events)
         by_automation = await automation(lab.api, given.peer_events)
         runs_per_s = await _backlog(lab, given.events)
+        by_one = await _backlog(lab, given.events // 2, creators=False) if given.creators else runs_per_s
         p50, p95 = await _latency(lab, given.seconds * _PER_SECOND)
         unmatched = await _unmatched(lab, given.unmatched)
     return {
         "runs_per_s": runs_per_s,
+        "runs_per_s_one_server": by_one,
         "single_calls_per_s": single,
         "automation_runs_per_s": by_automation,
         "ratio_vs_single_calls": runs_per_s / single,
@@ -62,11 +65,11 @@ async def once(given: argparse.Namespace) -> Mapping[str, float]:
     }
 
 
-async def _backlog(lab: Parts, count: int) -> float:
+async def _backlog(lab: Parts, count: int, *, creators: bool = True) -> float:
     """Runs per second for events that wait when the bridge starts."""
     deployment = await lab.api.deploy()
     await publish(lab, events(deployment.name, count))
-    async with running_bridge(lab, [_rule(deployment)]):
+    async with running_bridge(lab, [_rule(deployment)], creators=creators):
         started = time.monotonic()
         await lab.api.until_there_are(deployment, count)
         seconds = time.monotonic() - started

@@ -69,8 +69,9 @@ async def publish(lab: Parts, events: Sequence[Event]) -> None:
 
 
 @asynccontextmanager
-async def running_bridge(lab: Parts, rules: Sequence[dict[str, Any]]) -> AsyncIterator[str]:
-    """A bridge in this process, in a group of its own; yields the group."""
+async def running_bridge(lab: Parts, rules: Sequence[dict[str, Any]], *, creators: bool = True) -> AsyncIterator[str]:
+    """A bridge in this process, in a group of its own; yields the group. It has runs created by all servers, or by the
+    first alone."""
     group, stop = f"bench-{uuid.uuid4().hex[:8]}", asyncio.Event()
     with tempfile.TemporaryDirectory(prefix="datalab-bench-rules-") as folder:
         path = Path(folder) / "rules" / "rules.yaml"
@@ -79,7 +80,7 @@ async def running_bridge(lab: Parts, rules: Sequence[dict[str, Any]]) -> AsyncIt
         settings = BridgeSettings.model_validate(
             {"datalab_config_dir": folder, "bridge_group": group, "kafka_bootstrap_servers": lab.kafka,
              "database_url": lab.database, "prefect_api_url": lab.api_url,
-             "bridge_prefect_creators": ",".join(lab.creators)}
+             "bridge_prefect_creators": ",".join(lab.creators) if creators else ""}
         )  # fmt: skip
         async with build(settings) as bridge:
             working = asyncio.create_task(bridge.work(stop))
