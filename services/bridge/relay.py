@@ -23,8 +23,9 @@ from services.bridge.relay_outbox import Outbox
 from services.bridge.relay_tail import PrefectTail
 
 log = get_logger(__name__)
-# What is heard within this time is asked about together; and asking takes at most this share of Prefect's time.
-_PACE_S = 0.05
+# What is heard within this time is asked about together; and asking takes at most this share of Prefect's time, unless
+# something then waited for longer than this.
+_PACE_S, _LONGEST_PACE_S = 0.05, 1.0
 _SHARE = 0.2
 _MEANWHILE_S = 0.5
 
@@ -120,7 +121,7 @@ class Relay:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._retry.delay_s(attempt) if attempt else self._poll_s)
             return
-        await asyncio.sleep(max(_PACE_S, self._hearing_s * (1 / _SHARE - 1)))
+        await asyncio.sleep(min(_LONGEST_PACE_S, max(_PACE_S, self._hearing_s * (1 / _SHARE - 1))))
         waiting = asyncio.create_task(self._tail.wait(self._hearing.next_in_s(self._poll_s)))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([waiting, stopped], return_when=asyncio.FIRST_COMPLETED)

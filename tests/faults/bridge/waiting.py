@@ -36,7 +36,8 @@ async def windows(lab: Parts, count: int, chance: random.Random, steps: Sequence
         await eventually(lambda: _events_in_runs(lab, run.deployment), until=lambda n: n >= count, within_s=_PATIENCE_S)
         await until_settled(lab, TOPIC, run.deployment, 0)
         await complete(lab, run.deployment)
-        return _of_windows(await balance(lab, run.name, run.deployment, [], run.repeats), run, await _runs(lab, run))
+        books = await balance(lab, run.name, run.deployment, [], run.repeats)
+        return of_windows(books, run.published, await _runs(lab, run))
 
 
 async def limited(lab: Parts, count: int, chance: random.Random, steps: Sequence[str]) -> Books:
@@ -88,18 +89,18 @@ async def _events_in_runs(lab: Parts, deployment: str) -> int:
     return sum(len(run["parameters"]["name"].split()) for run in await runs_of(lab, deployment))
 
 
-def _of_windows(books: Books, run: Case, runs: Sequence[dict[str, Any]]) -> Books:
-    """The books of runs that are for several events each."""
+def of_windows(books: Books, published: Sequence[Event], runs: Sequence[dict[str, Any]]) -> Books:
+    """The books of runs that are for several events each, from those of the runs alone."""
     found = Counter(name for one in runs for name in one["parameters"]["name"].split())
     return Books(
         **{
             **books.to_json(),
-            "events": len(run.published),
-            "lost": sum(not found[event.data["name"]] for event in run.published),
+            "events": len(published),
+            "lost": sum(not found[event.data["name"]] for event in published),
             "duplicated": sum(number - 1 for number in found.values() if number > 1),
-            "out_of_order": _out_of_order(run.published, runs),
+            "out_of_order": _out_of_order(published, runs),
             # All runs are told; in the books a case has one for each event.
-            "told": len(run.published) if books.told == books.runs == len(runs) else books.told,
+            "told": len(published) if books.told == books.runs == len(runs) else books.told,
         }
     )
 
