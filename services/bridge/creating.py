@@ -1,4 +1,5 @@
-"""Runs for triggers whose rows are open: in few requests, several of them side by side, in order for each key.
+"""Runs for many matches at once: rows of the ledger, then runs in few requests, several of them side by side, in order
+for each key.
 
 Every step can be repeated: rows and runs have keys that follow from rule and event.
 """
@@ -6,20 +7,22 @@ Every step can be repeated: rows and runs have keys that follow from rule and ev
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
 from datalab.store.tables.bridge import TriggerRow
-from schemas.envelope import Event
 from services.bridge import metrics
+from services.bridge.decisions import trigger_id
+from services.bridge.intake import Match
 from services.bridge.lanes import into_lanes, order_key
 from services.bridge.prefect_runs import MOST_AT_ONCE, Wanted
 
 log = get_logger(__name__)
+Item = TypeVar("Item")
 
 
 class Runs(Protocol):
@@ -32,25 +35,23 @@ class Runs(Protocol):
         """The same for several, in order; None where it takes `create` to tell why not."""
 
 
-class CreatedTriggers(Protocol):
-    """Where it is noted which triggers have their run; see services.bridge.ledger."""
+class OpenTriggers(Protocol):
+    """Where it is noted which triggers there are and which have their run; see services.bridge.ledger."""
 
+    async def open_many(self, matches: Sequence[Match]) -> tuple[list[TriggerRow], list[TriggerRow]]: ...
     async def created_many(self, runs: Mapping[str, str]) -> set[str]: ...
 
 
 class Creating:
     """Creates runs ahead of their events' turn, at most `lanes` requests at a time for one batch."""
 
-    def __init__(self, ledger: CreatedTriggers, runs: Runs, clock: Clock, *, lanes: int) -> None:
+    def __init__(self, ledger: OpenTriggers, runs: Runs, clock: Clock, *, lanes: int) -> None:
         self._ledger, self._runs, self._clock, self._lanes = ledger, runs, clock, lanes
 
-    async def create(self, rows: Sequence[TriggerRow], events: Mapping[str, Event]) -> set[str]:
-        """The triggers among `rows` that have their run now and had none before; `events` are theirs, by id. What one
-        request could not do is left out, and raised if it was all there was to do."""
-        # What the rule says belongs together, else what Kafka keeps in order.
-        keys = {row.id: row.key or order_key(events[row.event_id]) for row in rows}
-        lanes = into_lanes(rows, lambda row: keys[row.id], self._lanes)
-        works = [self._lane(lane, events, keys) for lane in lanes]
+    async def create(self, matches: Sequence[Match]) -> set[str]:
+        """The triggers that have their run now and had none before. What one lane could not do is left out, and raised
+        if it was all there was to do."""
+        works = [self._lane(lane) for lane in into_lanes(matches, self._lanes)]
         created: set[str] = set()
         errors: list[BaseException] = []
         for outcome in await asyncio.gather(*works, return_exceptions=True):
@@ -64,21 +65,34 @@ class Creating:
             log.warning("lane.unprepared", reason=f"{type(error).__name__}: {error}"[:300])
         return created
 
-    async def _lane(self, rows: Sequence[TriggerRow], events: Mapping[str, Event], keys: Mapping[str, str]) -> set[str]:
+    async def _lane(self, matches: Sequence[Match]) -> set[str]:
         """One request after the other. Behind a run that was not created the others of its key wait for their turn."""
         created: set[str] = set()
         held: set[str] = set()
-        for deployment, chunk in by_deployment(rows):
-            group = [row for row in chunk if keys[row.id] not in held]
-            ids = await self._runs.create_many(deployment, [wanted_run(row) for row in group])
-            runs = {row.id: id_ for row, id_ in zip(group, ids, strict=True) if id_ is not None}
-            held.update(keys[row.id] for row in group if row.id not in runs)
-            settled = await self._ledger.created_many(runs)
-            for row in group:
-                if row.id in settled:
-                    tell_created(row, runs[row.id], events[row.event_id].time, self._clock)
-            created |= settled
+        for _, chunk in by_deployment(matches, lambda match: match[0].rule.spec.run.deployment):
+            keys = {trigger_id(match[0].rule.name, match[1].id): order_key(match) for match in chunk}
+            rows, new = await self._ledger.open_many([match for match in chunk if order_key(match) not in held])
+            for rule, count in Counter(row.rule for row in new).items():
+                metrics.MATCHED.labels(rule).inc(count)
+            times = {event.id: event.time for _, event, _ in chunk}
+            for deployment, group in by_deployment(rows, lambda row: row.deployment):
+                settled, refused = await self._request(deployment, group, times)
+                held.update(keys[id_] for id_ in refused)
+                created |= settled
         return created
+
+    async def _request(
+        self, deployment: str, rows: Sequence[TriggerRow], times: Mapping[str, datetime]
+    ) -> tuple[set[str], set[str]]:
+        """Those of these triggers whose run is new, and those that have none; `times` is when events happened, by their
+        ids."""
+        ids = await self._runs.create_many(deployment, [wanted_run(row) for row in rows])
+        runs = {row.id: id_ for row, id_ in zip(rows, ids, strict=True) if id_ is not None}
+        settled = await self._ledger.created_many(runs)
+        for row in rows:
+            if row.id in settled:
+                tell_created(row, runs[row.id], times[row.event_id], self._clock)
+        return settled, {row.id for row in rows} - runs.keys()
 
 
 def tell_created(row: TriggerRow, run_id: str, happened: datetime, clock: Clock) -> None:
@@ -101,11 +115,11 @@ def wanted_run(row: TriggerRow) -> Wanted:
     return Wanted(row.idempotency_key, row.parameters, row.tags, row.options)
 
 
-def by_deployment(rows: Sequence[TriggerRow]) -> Iterator[tuple[str, list[TriggerRow]]]:
-    """As many rows of one deployment as a request may hold, in order."""
-    groups: defaultdict[str, list[TriggerRow]] = defaultdict(list)
-    for row in rows:
-        groups[row.deployment].append(row)
+def by_deployment(items: Sequence[Item], deployment_of: Callable[[Item], str]) -> Iterator[tuple[str, list[Item]]]:
+    """As many items of one deployment as a request may hold, in order."""
+    groups: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[deployment_of(item)].append(item)
     for deployment, group in groups.items():
         for start in range(0, len(group), MOST_AT_ONCE):
             yield deployment, group[start : start + MOST_AT_ONCE]

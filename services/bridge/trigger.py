@@ -5,7 +5,6 @@ Every step can be repeated by anyone at any time: the row's id and the run's key
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -83,15 +82,8 @@ class TriggerHandler:
                     matches.append((decision, event, ref))
         settled = await self._intake.add(queued)
         if len(matches) > 1:
-            settled |= await self._create_many(matches)
+            settled |= await self._creating.create(matches)
         return {ref for ref, triggers in waiting.items() if triggers <= settled}
-
-    async def _create_many(self, matches: Sequence[Match]) -> set[str]:
-        """The triggers that have their run now and had none before."""
-        rows, new = await self._ledger.open_many(matches)
-        for rule, count in Counter(row.rule for row in new).items():
-            metrics.MATCHED.labels(rule).inc(count)
-        return await self._creating.create(rows, {event.id: event for _, event, _ in matches})
 
     async def handle(self, event: Event, ref: RecordRef) -> None:
         """Start the run of each rule that the event matches."""

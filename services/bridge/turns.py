@@ -58,7 +58,7 @@ class Turns:
             places = await self._places(session, book, await locked(session, open_groups))
             rows = await due(session, places)
             ready = [row for row in rows if await self._is_ready(session, book, row)]
-            for deployment, group in by_deployment(ready):
+            for deployment, group in by_deployment(ready, lambda row: row.deployment):
                 await self._start(session, deployment, group)
             settled = {(row.rule, row.status) for row in rows if row.status != "waiting"}
         for rule in sorted(rule for rule, status in settled if status == "dead"):

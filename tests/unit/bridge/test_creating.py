@@ -10,19 +10,35 @@ from typing import Any
 import httpx
 import pytest
 
+from datalab.bus.publisher import RecordRef
 from datalab.store.tables.bridge import TriggerRow
 from schemas.envelope import Event, new_event
 from schemas.files import FileArrived
 from services.bridge.creating import Creating
+from services.bridge.decisions import Decision, trigger_id
+from services.bridge.intake import Match
 from services.bridge.lanes import into_lanes, order_key
 from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
 from services.bridge.prefect_runs import MOST_AT_ONCE, Wanted
 from services.bridge.prefect_servers import PrefectServers
+from services.bridge.rules import Rule, RuleSpec
 from tests.support.clocks import StandingClock
 from tests.support.polling import eventually
 
+RULE = Rule.of(RuleSpec.model_validate({"name": "r", "on": [FileArrived.type], "run": {"deployment": "f/d"}}), "test")
+
 
 class Ledger:
+    async def open_many(self, matches: Sequence[Match]) -> tuple[list[TriggerRow], list[TriggerRow]]:
+        rows = [
+            TriggerRow(
+                id=trigger_id("r", event.id), rule="r", event_id=event.id, deployment="f/d", idempotency_key=event.id,
+                parameters=decision.parameters, tags=[], options={}, status="pending",
+            )
+            for decision, event, _ in matches
+        ]  # fmt: skip
+        return rows, rows
+
     async def created_many(self, runs: Mapping[str, str]) -> set[str]:
         return set(runs)
 
@@ -56,36 +72,34 @@ def file(number: int, dataset: str) -> Event:
     return new_event(data, source="/test", id=f"e{number}")
 
 
-def row(event: Event, **parameters: Any) -> TriggerRow:
-    return TriggerRow(
-        id=event.id, rule="r", event_id=event.id, deployment="f/d", idempotency_key=event.id, parameters=parameters,
-        tags=[], options={}, status="pending",
-    )  # fmt: skip
+def match(event: Event, key: str = "", **parameters: Any) -> Match:
+    return Decision(RULE, "matched", parameters=parameters, key=key), event, RecordRef("lab.files", 0, 0)
 
 
 async def created(runs: Runs, events: Sequence[Event], lanes: int, **marked: Mapping[str, Any]) -> set[str]:
-    rows = [row(event, **marked.get(event.id, {})) for event in events]
-    return await Creating(Ledger(), runs, StandingClock(), lanes=lanes).create(
-        rows, {event.id: event for event in events}
-    )
+    """The ids of the events whose run was created; `marked` are parameters of runs, by event."""
+    creating = Creating(Ledger(), runs, StandingClock(), lanes=lanes)
+    settled = await creating.create([match(event, **marked.get(event.id, {})) for event in events])
+    return {event.id for event in events if trigger_id("r", event.id) in settled}
 
 
 def test_a_key_has_one_lane_and_its_order() -> None:
-    keys = [f"k{number % 5}" for number in range(100)]
-    rows = [row(file(number, key)) for number, key in enumerate(keys)]
-    lanes = into_lanes(rows, lambda one: keys[int(one.id[1:])], 3)
+    matches = [match(file(number, f"k{number % 5}")) for number in range(100)]
+    lanes = into_lanes(matches, 3)
     assert sorted(len(lane) for lane in lanes) == [20, 40, 40]
-    for key in set(keys):
-        (lane,) = [lane for lane in lanes if any(keys[int(one.id[1:])] == key for one in lane)]
-        own = [int(one.id[1:]) for one in lane if keys[int(one.id[1:])] == key]
-        assert own == sorted(own)
-    assert into_lanes([], lambda one: "", 3) == []
+    assert sorted(id(one) for lane in lanes for one in lane) == sorted(map(id, matches))
+    for key in {order_key(one) for one in matches}:
+        (own,) = ([one for one in lane if order_key(one) == key] for lane in lanes if key in map(order_key, lane))
+        assert own == [one for one in matches if order_key(one) == key]
+    assert into_lanes([], 3) == []
 
 
-def test_an_event_keeps_its_order_with_those_of_its_records_key() -> None:
-    assert order_key(file(1, "vendas")) == file(2, "vendas").subject == "vendas"
+def test_a_match_keeps_its_order_with_those_of_its_rules_key_else_of_its_records() -> None:
+    assert order_key(match(file(1, "vendas"))) == file(2, "vendas").subject == "vendas"
+    assert order_key(match(file(1, "vendas"), key="csv")) == "csv"
     strange = file(1, "vendas").model_copy(update={"data": {}})
-    assert order_key(strange) == order_key(strange.model_copy(update={"type": "lab.no.such.v1"})) == ""
+    unknown = strange.model_copy(update={"type": "lab.no.such.v1"})
+    assert order_key(match(strange)) == order_key(match(unknown)) == ""
 
 
 async def test_different_keys_are_asked_for_side_by_side() -> None:
