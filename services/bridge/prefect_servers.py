@@ -7,7 +7,7 @@ from typing import Any
 
 from datalab.runtime.clock import Clock
 from datalab.runtime.logs import get_logger
-from services.bridge.prefect_http import PrefectAwayError, PrefectHttp
+from services.bridge.prefect_http import PrefectAwayError, PrefectHttp, PrefectRefusedError
 
 log = get_logger(__name__)
 # How long a server that does not answer is left alone.
@@ -16,7 +16,8 @@ _ASIDE_S = 10.0
 
 class PrefectServers:
     """Asks the server with the fewest requests under way. One of the others that does not answer is left alone for a
-    while, and the first is asked instead: what is asked here can be repeated, as each run has its key."""
+    while, as is one that does not know what it is asked about, and the first is asked instead: what is asked here can
+    be repeated, as each run has its key."""
 
     def __init__(self, first: PrefectHttp, others: Sequence[PrefectHttp], clock: Clock) -> None:
         self._first, self._clock = first, clock
@@ -36,7 +37,10 @@ class PrefectServers:
             return await self._ask(server, path, body)
         try:
             return await self._ask(server, path, body)
-        except PrefectAwayError as error:
+        except (PrefectAwayError, PrefectRefusedError) as error:
+            # Who knows no such deployment may be a server of another Prefect: no event must die of that.
+            if isinstance(error, PrefectRefusedError) and error.status != 404:
+                raise
             self._aside_until[server] = self._clock.monotonic() + _ASIDE_S
             log.warning("prefect.aside", reason=str(error), seconds=_ASIDE_S)
             return await self._ask(self._first, path, body)

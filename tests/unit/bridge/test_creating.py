@@ -158,8 +158,9 @@ async def test_the_server_with_the_fewest_requests_is_asked() -> None:
     assert (first.asked, other.asked) == (1, 2)
 
 
-async def test_one_that_does_not_answer_is_left_alone_for_a_while() -> None:
-    first, other, clock = Answering(), Answering(status=503), StandingClock()
+@pytest.mark.parametrize("status", [503, 404])
+async def test_one_that_does_not_answer_or_is_of_another_prefect_is_left_alone_for_a_while(status: int) -> None:
+    first, other, clock = Answering(), Answering(status), StandingClock()
     servers = PrefectServers(first.http(), [other.http()], clock)
     for _ in range(3):
         assert await servers.post("/x", {}) == {"id": "run"}
@@ -174,5 +175,7 @@ async def test_an_outage_of_the_first_and_a_refusal_of_any_go_through() -> None:
     with pytest.raises(PrefectAwayError):
         await PrefectServers(Answering(503).http(), [], StandingClock()).post("/x", {})
     refusing = Answering(422)
+    with pytest.raises(PrefectRefusedError):
+        await PrefectServers(Answering(404).http(), [], StandingClock()).post("/x", {})
     with pytest.raises(PrefectRefusedError):
         await PrefectServers(Answering().http(), [refusing.http()], StandingClock()).post("/x", {})
