@@ -11,10 +11,9 @@ from weakref import WeakKeyDictionary
 from prefect.server.utilities.messaging.memory import Cache, MemoryMessage, Subscription, Topic
 from prefect.server.utilities.messaging.memory import Consumer as MemoryConsumer
 from prefect.settings import get_current_settings
-from pydantic import Field
 
 from datalab.prefect_kafka.gathering import Gathering, whose
-from datalab.runtime.settings import LabSettings
+from datalab.prefect_kafka.settings import BrokerSettings
 
 EVENTS = "events"
 # Prefect drops what finds 10,000 messages waiting for a service.
@@ -22,10 +21,6 @@ _MOST_WAITING = 2_000
 _LOOK_S = 0.05
 # What brings the others' events, where there are others, by the loop in which services run.
 _gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None] | None] = WeakKeyDictionary()
-
-
-class _Settings(LabSettings):
-    datalab_prefect_creators: int = Field(default=0, ge=0)
 
 
 class Consumer(MemoryConsumer):
@@ -59,7 +54,7 @@ async def deliver(data: bytes, attributes: dict[str, str]) -> None:
 def _serve() -> None:
     loop = asyncio.get_running_loop()
     if loop not in _gatherings:
-        settings = _Settings()
+        settings = BrokerSettings()
         gathering = Gathering(settings.kafka_bootstrap_servers, _our_name(), deliver)
         # To read the topic costs a server that has no others a hundredth of a core, for nothing.
         _gatherings[loop] = loop.create_task(gathering.run()) if settings.datalab_prefect_creators else None

@@ -15,6 +15,7 @@ import yaml
 
 import flows
 from datalab.local.inbox.settings import InboxSettings
+from datalab.prefect_kafka.settings import BrokerSettings
 from datalab.runtime.settings import LabSettings
 from schemas.catalog import topics
 from services.bridge.settings import BridgeSettings
@@ -96,7 +97,7 @@ def addresses(services: Services, root: Path) -> Iterator[tuple[str, str, int]]:
 
 def test_every_variable_of_our_processes_is_one_their_settings_read(services: Services, root: Path) -> None:
     ours = {name for name, s in services.items() if s["image"].startswith("datalab:")}
-    others = {"prefect-server", "mlflow", "spark-master", "spark-worker", "spark-connect", *FLOWS}
+    others = {"prefect-server", "prefect-creator", "mlflow", "spark-master", "spark-worker", "spark-connect", *FLOWS}
     assert ours == set(SETTINGS) | others
     for name, settings in SETTINGS.items():
         known = names_read_by(settings) | (names_of_receivers(root) if name == "notifier" else set())
@@ -108,10 +109,10 @@ def test_every_variable_of_flows_and_prefect_is_one_they_read(services: Services
     import prefect.settings
 
     internal = re.findall(r"PREFECT__\w+", (root / "datalab/local/parts/prefect.py").read_text("utf-8"))
-    for name in (*FLOWS, "prefect-server"):
+    for name in (*FLOWS, "prefect-server", "prefect-creator"):
         given = set(services[name]["environment"]) | {s.upper() for s in secrets_of(services[name])}
         # The server's messaging broker is ours, and reads the lab's settings.
-        ours = names_read_by_flows() if name in FLOWS else names_read_by(LabSettings)
+        ours = names_read_by_flows() if name in FLOWS else names_read_by(BrokerSettings)
         unknown = given - set(internal) - ours
         assert [n for n in sorted(unknown) if not n.startswith("PREFECT_") or not hasattr(prefect.settings, n)] == []
 

@@ -61,7 +61,7 @@ def test_the_example_shows_the_defaults_that_hold(compose: Any, root: Path) -> N
 
 def test_the_profile_that_the_example_names_exists(compose: Any, root: Path) -> None:
     profiles = {p for s in compose.services.values() for p in s.get("profiles", [])}
-    assert {value for _, name, value in lines(root) if name == "COMPOSE_PROFILES"} == profiles == {"inbox"}
+    assert {value for _, name, value in lines(root) if name == "COMPOSE_PROFILES"} == profiles == {"inbox", "creators"}
 
 
 def test_every_secret_is_a_file_in_the_folder_that_must_be_named(compose: Any, root: Path) -> None:
