@@ -24,6 +24,7 @@ SERVICES = {
     "prepare-volumes", "migrations", "topics", "deployments",
     "postgres", "kafka", "s3", "prefect-server", "mlflow", "spark-master", "spark-worker", "spark-connect",
     "worker-etl", "worker-mlops", "ingest", "bridge", "monitor", "notifier", "dashboard", "gateway", "inbox",
+    "prefect-creator",
 }  # fmt: skip
 
 
