@@ -100,7 +100,8 @@ def state_of(one: dict[str, Any]) -> str:
         return f"disabled: {one['disabled_reason'] or 'switched off'}"
     if one["consent"] is None:
         return "has not agreed to receive"
-    return f"failing since {one['failing_since'][:16]}" if one["failing_since"] else "active"
+    rate = f", {one['allowed_per_min']} a minute" if one["allowed_per_min"] else ""
+    return f"failing since {one['failing_since'][:16]}" if one["failing_since"] else f"active{rate}"
 
 
 def handshake(name: Name) -> None:

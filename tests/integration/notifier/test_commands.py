@@ -68,11 +68,12 @@ def test_an_endpoint_that_agrees_late_is_switched_off_and_on(notifier: Process, 
     assert "nothing is sent to it yet: OPTIONS was not answered" in added.output
     assert "has not agreed to receive" in datalab(notifier, "subscriptions", "list").output
     assert datalab(notifier, "subscriptions", "handshake", "late").exit_code == 1
-    receiver.agrees_to = "*"
+    receiver.agrees_to, receiver.allowed_rate = "*", "120"
     asked = datalab(notifier, "subscriptions", "handshake", "late")
+    receiver.allowed_rate = "*"
     assert (asked.exit_code, "late has agreed by handshake" in asked.output) == (0, True)
     assert "disabled: switched off" in datalab(notifier, "subscriptions", "disable", "late").output
-    assert "late: active" in datalab(notifier, "subscriptions", "enable", "late").output
+    assert "late: active, 120 a minute" in datalab(notifier, "subscriptions", "enable", "late").output
     replayed = datalab(notifier, "deliveries", "replay", "--target", "late", "--since", "2h", "--rate", "5")
     assert (replayed.exit_code, "due again: 0" in replayed.output) == (0, True)
     assert "--match 'x': must be" in str(datalab(notifier, *words[:4], "--match", "x").exception)
