@@ -25,7 +25,7 @@ class _RunState(EventData):
     end_time: AwareDatetime | None = Field(default=None, description="When the run ended; none before")
     duration_s: float | None = Field(default=None, ge=0, description="Seconds in state Running, in total")
     due_at: AwareDatetime | None = Field(default=None, description="When the flow's code was to begin; none if unknown")
-    attempts: int | None = Field(default=None, ge=0, description="How often the flow's code has begun, with retries")
+    attempts: int | None = Field(default=None, ge=0, description="Attempts at the flow's code so far, retries included")
     parameters: dict[str, Any] = Field(default_factory=dict, description="What the flow was called with, by name")
     tags: list[str] = Field(default_factory=list, description="Tags of the run in Prefect")
 
