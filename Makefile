@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts bench-states faults-bridge faults-lake faults-notify bench-validation clean bench-lake bench-monitor faults-monitor soak-monitor
+.PHONY: help setup demo up down status doctor test test-fast check lint types architecture contracts contracts-check lock bench-bridge bench-files bench-ingest bench-notify bench-start bench-starts bench-states faults-bridge faults-lake faults-notify bench-validation clean bench-lake bench-monitor bench-monitor-memory faults-monitor soak-monitor
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,6 +88,9 @@ bench-lake: setup ## What the lake's guarantees cost, beside the guide's code an
 
 bench-monitor: setup ## Events a second from Kafka to history and alerts, beside faust with a Table; from event to alert
 	@$(BIN)/python -m bench.monitor
+
+bench-monitor-memory: setup ## The monitor's memory over two million events of 10,000 deployments; some minutes (EVENTS=2000000)
+	@$(BIN)/python -m bench.monitor_memory --events $(or $(EVENTS),2000000)
 
 faults-monitor: setup ## The monitor is killed at each step, what it needs goes away, events come at odd times: each alert once
 	@$(BIN)/python -m tests.faults.monitor

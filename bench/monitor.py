@@ -20,28 +20,24 @@ from types import FrameType
 from bench.harness import Spread, report
 from bench.monitor_backlog import backlog_figures
 from bench.monitor_flow import flow_figures
-from bench.monitor_memory import memory_figures
 
 KEYS = ("events_per_s", "ratio_vs_faust_table", "event_to_alert_p95_ms", "flow_s", "flow_three_hanging_s")
-LIMITS_S = {"events": 240, "flow": 240, "memory": 1_500}
-_AT_LENGTH = ("memory",)  # only where it is asked for
+LIMITS_S = {"events": 240, "flow": 240}
 
 
 def main() -> None:
     """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=30_000, help="in the backlog; two events each")
-    parser.add_argument("--memory-events", type=int, default=2_000_000, help="of the part memory")
+    parser.add_argument("--runs", type=int, default=50_000, help="in the backlog; two events each")
     parser.add_argument("--part", choices=tuple(LIMITS_S), help="only this one")
     given = parser.parse_args()
     spreads, failed = dict[str, Spread](), list[str]()
     parts: dict[str, Callable[[], None]] = {
         "events": partial(backlog_figures, given.repeats, given.runs, spreads.update),
         "flow": partial(flow_figures, given.repeats, spreads.update),
-        "memory": lambda: spreads.update(memory_figures(given.memory_events)),
     }
-    for name in [given.part] if given.part else [part for part in parts if part not in _AT_LENGTH]:
+    for name in [given.part] if given.part else parts:
         try:
             with _limit(name, LIMITS_S[name]):
                 parts[name]()

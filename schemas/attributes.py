@@ -17,8 +17,9 @@ from schemas.envelope import OPTIONAL_ATTRIBUTES, Event
 from schemas.json_text import parse, printable, unstorable
 
 _REQUIRED = ("specversion", "id", "source", "type")
+_ALL_REQUIRED = frozenset(_REQUIRED)
 _KNOWN = frozenset({*_REQUIRED, "time", "datacontenttype", *OPTIONAL_ATTRIBUTES})
-_OURS = _KNOWN - {"specversion", "datacontenttype"}
+_NOT_KEPT = frozenset({"specversion", "datacontenttype"})
 _JSON = re.compile(r"(application|text)/([a-z0-9.\-]+\+)?json", re.IGNORECASE)
 _UTF8 = {"", "utf-8", "utf8", "us-ascii"}
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
@@ -47,7 +48,9 @@ def event_from(attributes: Mapping[str, Any], data: Any) -> Event:
         raise CodecError("data: must be a JSON object with content type application/json")
     try:
         if _is_plain(attributes):
-            return Event.model_validate({name: attributes[name] for name in attributes.keys() & _OURS} | {"data": data})
+            for name in _NOT_KEPT & attributes.keys():
+                del attributes[name]
+            return Event.model_validate({**attributes, "data": data})
         cloudevent = CloudEvent(dict(attributes), data).get_attributes()
         return Event(
             id=cloudevent["id"],
@@ -81,7 +84,8 @@ def _is_plain(attributes: Mapping[str, Any]) -> bool:
 
 def check_required(attributes: Mapping[str, Any]) -> None:
     """Raises CodecError unless all attributes that every event has are there."""
-    if missing := [name for name in _REQUIRED if name not in attributes]:
+    if not attributes.keys() >= _ALL_REQUIRED:
+        missing = [name for name in _REQUIRED if name not in attributes]
         raise CodecError(*(f"{name}: is missing" for name in missing))
 
 

@@ -16,7 +16,7 @@ from datalab.bus.batch import TakenRecord
 from datalab.bus.publisher import RecordRef
 
 # Alerts wait behind what is in the same transaction, and a batch is handled twice after a crash.
-MOST = 1000
+MOST = 2500
 
 
 class RecordBatch(ConsumerMessage):

@@ -1,5 +1,5 @@
-"""The stream of events, by faust: one agent over all topics, batches of raw records, no tables. With `record_batches`
-the only importer of faust.
+"""The stream of events, by faust: one agent over all topics, batches of raw records, no tables. `faust_app`
+says how faust is set up.
 
 faust's own acknowledgements are off: it acknowledges what it skips in a rebalance, and what an agent dropped by
 raising. Offsets are committed here instead, up to the last record whose effect is durable. faust never creates or
@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import faust
-
 from datalab.bus.batch import TakenRecord
 from datalab.runtime.logs import get_logger
 from services.monitor import metrics
+from services.monitor.faust_app import faust_app, quieten
 from services.monitor.progress import Partition, Progress
-from services.monitor.record_batches import BatchTransport
 
 log = get_logger(__name__)
 _TICK_S = 1.0
@@ -64,7 +61,7 @@ class EventStream:
         self._lost: str | None = None  # why a batch that had begun was not stored
         self._committed: dict[Partition, int] = {}
         self.stuck = False  # whether a thread of faust did not end, so that the process would not either
-        self._app = _faust_app(bootstrap, group, folder)
+        self._app = faust_app(bootstrap, group, folder)
         topic = self._app.topic(
             *topics,
             key_type=bytes,
@@ -78,7 +75,7 @@ class EventStream:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises StreamStalledError when a new process is needed."""
-        _quieten()
+        quieten()
         self._folder.mkdir(parents=True, exist_ok=True)  # faust wants one, though it keeps nothing in it
         starting = asyncio.create_task(self._app.start(), name="faust")
         try:
@@ -206,38 +203,6 @@ class EventStream:
 
     def _tp(self, partition: Partition) -> Any:
         return self._app.consumer._new_topicpartition(*partition)
-
-
-def _faust_app(bootstrap: str, group: str, folder: Path) -> Any:
-    app = faust.App(
-        group,
-        broker=[f"kafka://{server.strip()}" for server in bootstrap.split(",")],
-        store="memory://",
-        datadir=folder,
-        autodiscover=False,
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-        # After a kill -9 the group waits this long for the dead member before the new one gets its partitions.
-        broker_session_timeout=8.0,
-        broker_heartbeat_interval=2.0,
-        broker_rebalance_timeout=10.0,
-        broker_request_timeout=10.0,
-        # The database may be away for long while one record is tried again; heartbeats go on meanwhile.
-        broker_max_poll_interval=86_400.0,
-        # Of batches. More would be held twice, here and in the fetcher, and be dropped in a rebalance.
-        stream_buffer_maxsize=4,
-    )
-    app.transport = BatchTransport(app.conf.broker_consumer, app)
-    return app
-
-
-def _quieten() -> None:
-    """In an outage aiokafka logs a hundred lines a second; the watch says once a second what is wrong."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    for name in ("faust", "mode"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 async def _within(answer: Awaitable[Any]) -> Any:
