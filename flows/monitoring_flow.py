@@ -25,6 +25,7 @@ from flows.trace import Trace
 from flows.usage import HOOKS
 from flows.watch.announcements import Told, announce
 from flows.watch.certificates import certificate_addresses, look_at_certificates
+from flows.watch.findings import Measurement
 from flows.watch.look import Look
 from flows.watch.planning import PlanningHealth, look_at_planning
 from flows.watch.report import monitoring_report, summary
@@ -32,6 +33,7 @@ from flows.watch.services import Health, look_at_services
 from flows.watch.settings import WatchSettings
 from flows.watch.tables import LakeHealth, look_at_lake
 from flows.watch.topics import TopicsHealth, look_at_topics
+from flows.watch.volumes import look_at_volumes
 
 _TASK = task_options()
 _LONGEST_DEADLINE_S = 60.0
@@ -52,7 +54,8 @@ def monitoring_pipeline(deadline_s: float = 3.0) -> dict[str, Any]:
     topics = check_topics.submit(kafka, 3 * deadline_s)
     lake = check_lake.submit(settings.lake_root, now)
     planning = check_planning.submit(now, 3 * deadline_s)
-    look = Look(now, services.result(), lake.result(), topics.result(), planning.result())
+    volumes = check_volumes.submit(kafka, now, 3 * deadline_s)
+    look = Look(now, services.result(), lake.result(), topics.result(), planning.result(), volumes.result())
     told: Told | None = None
     try:
         told = tell(kafka, look, current_trace())
@@ -86,6 +89,12 @@ def check_lake(root: str, now: datetime) -> LakeHealth:
 def check_planning(now: datetime, deadline_s: float) -> PlanningHealth:
     """Runs that wait, schedules that plan nothing, workers that are silent."""
     return run_apart(look_at_planning(now, deadline_s=deadline_s))
+
+
+@task(name="check-volumes", **_TASK)
+def check_volumes(kafka: str, now: datetime, deadline_s: float) -> tuple[Measurement, ...]:
+    """Whether as many rows arrived as usual."""
+    return run_apart(look_at_volumes(kafka, now, deadline_s=deadline_s))
 
 
 @task(name="tell", **_TASK)

@@ -33,6 +33,14 @@ CERTIFICATE_LEFT = "certificate.seconds_left"  # s, until a TLS certificate expi
 RUN_WAITING = "deployment.waiting_seconds"  # s, since the longest waiting run was due; of flow/deployment
 UNPLANNED = "deployment.unplanned"  # 1 if a schedule is active and no run planned, else 0; of flow/deployment
 POOL_SILENCE = "work_pool.silent_seconds"  # s, since any worker was heard of; of the work pool
+# 1, use of the error budget in multiples of what is too fast; of flow/deployment; labels say over which windows
+BURN_FAST = "flow.burn_fast"
+BURN_SLOW = "flow.burn_slow"
+MODEL_MEDIAN_SCORE = (
+    "model.median_score"  # 1, of the entities' newest changes, in deviations of the model's errors; of the model
+)
+# 1, rows of the last day against the usual, times more or less; of the dataset; labels observed and usual
+VOLUME_FACTOR = "dataset.volume_factor"
 BACKUP_SIZE = "backup.size_bytes"  # By, of a verified backup; of LAYER/TABLE
 
 

@@ -19,11 +19,12 @@ async def read_records(
     topics: Sequence[str],
     *,
     since: datetime | None = None,
+    until: datetime | None = None,
     follow: bool = False,
 ) -> AsyncIterator[Any]:
-    """Every record of the topics from `since` (default: the beginning). Ends at the end that was there at the
-    start, or never with `follow`. Order holds within a partition. Raises ConnectionError without a broker, and when
-    there is nothing to follow."""
+    """Every record of the topics that was stored from `since` on (default: the beginning) and before `until` (default:
+    the end that was there at the start; never with `follow`). Order holds within a partition. Raises ConnectionError
+    without a broker, and when there is nothing to follow."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         try:
@@ -33,7 +34,7 @@ async def read_records(
         partitions = await _partitions(consumer, topics)
         if follow and not partitions:
             raise ConnectionError(f"none of these topics is there: {', '.join(topics)}")
-        ends = await consumer.end_offsets(partitions)
+        ends = await _ends(consumer, partitions, until)
         consumer.assign(partitions)
         await _seek(consumer, ends, since)
         left = {tp for tp in partitions if await consumer.position(tp) < ends[tp]}
@@ -48,10 +49,15 @@ async def read_records(
 
 
 async def read_events(
-    bootstrap: str, topics: Sequence[str], *, since: datetime | None = None, follow: bool = False
+    bootstrap: str,
+    topics: Sequence[str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    follow: bool = False,
 ) -> AsyncIterator[tuple[RecordRef, Event]]:
     """As `read_records`, decoded; what is not an event is passed over."""
-    async for record in read_records(bootstrap, topics, since=since, follow=follow):
+    async for record in read_records(bootstrap, topics, since=since, until=until, follow=follow):
         try:
             stored_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
             event = decode(record.key, record.value, record.headers, stored_at)
@@ -71,6 +77,16 @@ async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list
                 break
             await asyncio.sleep(0.1)
     return found
+
+
+async def _ends(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], until: datetime | None
+) -> dict[TopicPartition, int]:
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    if until is None or not partitions:
+        return ends
+    later = await consumer.offsets_for_times(dict.fromkeys(partitions, int(until.timestamp() * 1000)))
+    return {tp: min(end, later[tp].offset) if later[tp] else end for tp, end in ends.items()}
 
 
 async def _seek(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], since: datetime | None) -> None:

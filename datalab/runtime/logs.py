@@ -16,8 +16,13 @@ _CREDENTIALS = re.compile(
 )
 
 
+def redacted(text: str) -> str:
+    """The text without credentials."""
+    return _CREDENTIALS.sub("***", text)
+
+
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {key: _CREDENTIALS.sub("***", value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: redacted(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from flows.ml.gold import PinnedGold
 from flows.ml.promotion import Outcome
 from flows.ml.scoring import Scoring
 from flows.trace import Trace
 from schemas.envelope import Event
+from schemas.metrics import MODEL_MEDIAN_SCORE, MetricSampled
 from schemas.models import ModelPromoted, ModelRegistered, ModelRejected, ScoreNormal, ScoreUnusual
 
 SOURCE = "/flows/mlops-training"
@@ -21,7 +24,7 @@ def version_decided(trace: Trace, outcome: Outcome) -> list[Event]:
 
 
 def scored(trace: Trace, dataset: str, gold: PinnedGold, scoring: Scoring) -> list[Event]:
-    """lab.score.unusual or normal for each entity."""
+    """lab.score.unusual or normal for each entity, and how far off the model is for half of them."""
     events = []
     for score in scoring.scores:
         model = ScoreUnusual if scoring.unusual(score) else ScoreNormal
@@ -40,4 +43,16 @@ def scored(trace: Trace, dataset: str, gold: PinnedGold, scoring: Scoring) -> li
         )
         identity = (scoring.model, scoring.version, score.entity, score.period, gold.table_id, str(gold.version))
         events.append(trace.event(SOURCE, data, *identity))
-    return events
+    return [*events, _median(trace, gold, scoring)] if scoring.scores else events
+
+
+def _median(trace: Trace, gold: PinnedGold, scoring: Scoring) -> Event:
+    """The median tells a model that no longer fits from one value that is odd: 0.7 is usual for normal errors."""
+    data = MetricSampled(
+        of=scoring.model,
+        name=MODEL_MEDIAN_SCORE,
+        value=median(score.score for score in scoring.scores),
+        unit="1",
+        labels={"version": scoring.version},
+    )
+    return trace.event(SOURCE, data, scoring.model, scoring.version, "median", gold.table_id, str(gold.version))

@@ -22,8 +22,10 @@ class Look:
         lake: LakeHealth,
         topics: TopicsHealth,
         planning: PlanningHealth | None = None,
+        volumes: Sequence[Measurement] = (),
     ) -> None:
-        self.at, self.services, self.lake, self.topics, self.planning = at, services, lake, topics, planning
+        self.at, self.services, self.lake, self.topics = at, services, lake, topics
+        self.planning, self.volumes = planning, volumes
 
     @property
     def checks(self) -> list[Check]:
@@ -50,4 +52,5 @@ class Look:
             *(figure for table in self.lake.tables for figure in table.measurements(self.at)),
             *self.topics.measurements(self.at),
             *(self.planning.figures if self.planning else ()),
+            *self.volumes,
         ]

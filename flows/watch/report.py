@@ -35,6 +35,7 @@ def monitoring_report(look: Look, told: Told | None) -> str:
     lines += _topics(look)
     lines += _planning(look)
     lines += _lake(look)
+    lines += _volumes(look)
     return "\n".join(lines) + "\n"
 
 
@@ -121,6 +122,13 @@ def _planning(look: Look) -> list[str]:
         if figure.value > worst[figure.name]
     )
     return _section("Runs and workers", ("of", "what waits", "for"), rows)
+
+
+def _volumes(look: Look) -> list[str]:
+    if not look.volumes:
+        return []
+    rows = ((f.of, f.labels["observed"], f.labels["usual"], f"{f.value:,.1f}") for f in look.volumes)
+    return _section("Rows of the last day", ("dataset", "rows:", "usual:", "times off:"), rows)
 
 
 _TABLES = ("table", "version:", "age:", "rows:", "files:", "size:", "small files:", "log:", "columns", "verdict")

@@ -13,6 +13,7 @@ import httpx
 from datalab.bus.topics import broker_ready
 from flows.watch.exercises import has_room, mlflow_keeps, smtp_greets
 from flows.watch.findings import Check, Measurement, Subject, one_line
+from flows.watch.object_store import store_keeps, store_of
 from flows.watch.probes import accepts, database_answers, http_answers, speaks_http2
 from flows.watch.settings import WatchSettings
 from schemas.metrics import SERVICE_CPU, SERVICE_MEMORY
@@ -50,12 +51,12 @@ async def look_at_services(settings: WatchSettings, *, deadline_s: float) -> lis
 
     # No proxy stands between the lab's own parts. Its deadlines would be for single steps of an answer.
     async with httpx.AsyncClient(trust_env=False, timeout=None) as client:  # noqa: S113
-        return list(await asyncio.gather(*(_ask(client, t, deadline_s) for t in targets(settings, client))))
+        return list(await asyncio.gather(*(_ask(client, t, deadline_s) for t in targets(settings, client, deadline_s))))
 
 
-def targets(settings: WatchSettings, client: httpx.AsyncClient) -> list[Target]:
+def targets(settings: WatchSettings, client: httpx.AsyncClient, deadline_s: float) -> list[Target]:
     """Everything that the settings name."""
-    return [*_ours(settings, client), *_others(settings, client)]
+    return [*_ours(settings, client), *_others(settings, client), *_stores(settings, deadline_s)]
 
 
 def _ours(settings: WatchSettings, client: httpx.AsyncClient) -> list[Target]:
@@ -83,6 +84,15 @@ def _others(settings: WatchSettings, client: httpx.AsyncClient) -> list[Target]:
         found.append(Target(Subject("smtp", "greeting"), mail, lambda: smtp_greets(host, port)))
     found.append(Target(Subject("host", "disk"), "the lab's disk", lambda: has_room(settings.datalab_home.absolute())))
     return [*found, *_spark(settings)]
+
+
+def _stores(settings: WatchSettings, deadline_s: float) -> list[Target]:
+    store = store_of(settings)
+    if store is None:
+        return []
+    check = "put, read and delete" if store.bucket else "buckets"
+    address = f"{_shown(store.endpoint) if store.endpoint else 'https://s3.amazonaws.com'}/{store.bucket or ''}"
+    return [Target(Subject("s3", check), address, lambda: store_keeps(store, settings, deadline_s))]
 
 
 def _http(client: httpx.AsyncClient, service: str, check: str, url: str, metrics: str | None = None) -> Target:

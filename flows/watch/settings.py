@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import field_validator
+from pydantic import SecretStr, field_validator
 
 from flows.config import FlowSettings
 
@@ -20,6 +20,13 @@ class WatchSettings(FlowSettings):
     # As the notifier has them.
     smtp_host: str | None = None
     smtp_port: int = 25
+    # As ingest has them; empty keys are found as AWS's tools find them.
+    s3_access_key_id: str = ""
+    s3_secret_access_key: SecretStr = SecretStr("")
+    s3_region: str = "us-east-1"
+    # The bucket at MINIO_ENDPOINT in which a look puts an object, reads and deletes it; made if it is missing. Empty:
+    # the buckets are only listed. A lake on S3 is looked at in its own bucket.
+    watch_s3_bucket: str = ""
     # HOST:PORT of certificates to look at besides those of the https addresses above, comma between.
     watch_certificates: str = ""
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
+import httpx
 from fastapi import FastAPI
 
 from datalab.bus.deadletters import KafkaDeadLetters
@@ -20,9 +21,11 @@ from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
 from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.monitor.api.routes import routes
+from services.monitor.burn import Burns
 from services.monitor.effects import Effects
 from services.monitor.gauges import Gauges
 from services.monitor.intake import Intake
+from services.monitor.log_lines import PrefectLogs
 from services.monitor.outbox import Outbox
 from services.monitor.overruns import Overruns
 from services.monitor.progress import Progress
@@ -49,6 +52,7 @@ class Monitor(NamedTuple):
     stream: EventStream
     outbox: Outbox
     lookout: Rounds
+    burns: Rounds
     gauges: Rounds
     reading: Rounds
     pruning: Rounds
@@ -64,7 +68,9 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
     publisher = await stack.enter_async_context(
         Publisher(settings.kafka_bootstrap_servers, settings.monitor_group, request_timeout_s=5.0, connect_later=True)
     )
-    outbox = Outbox(sessions, publisher, clock, every_s=settings.monitor_publish_every_s)
+    client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+    logs = PrefectLogs(settings.prefect_api_url, client, clock)
+    outbox = Outbox(sessions, publisher, clock, every_s=settings.monitor_publish_every_s, last_lines=logs)
     pages = Pages(settings.prefect_pages, (settings.dashboard_url or "").rstrip("/"))
     effects = Effects(sessions, rules, clock, pages=pages, changed=outbox.wake)
     retry = RetryPolicy(longest_s=5.0, is_transient=lambda error: database_is_down(error) or is_taken(error))
@@ -88,6 +94,12 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         effects.release,
         may_begin=lambda: all(progress.caught_up(topic) for topic in _DECISIVE),
     )
+    burns = Rounds(
+        "burn",
+        settings.monitor_burn_every_s,
+        Burns(sessions, publisher, rules, clock).look,
+        may_begin=lambda: progress.caught_up("lab.runs"),
+    )
     gauges = Rounds("gauges", settings.monitor_gauges_every_s, Gauges(sessions, clock).refresh)
     reading = Rounds("rules", _READ_EVERY_S, rules.refresh)
     pruning = Rounds("pruning", _PRUNE_EVERY_S, Pruning(sessions, clock, settings.monitor_keep_days).prune)
@@ -100,7 +112,7 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
         "monitor", health, needs=POSTGRES, description="Run history, alerts and metrics from the lab's events."
     )
     app.include_router(routes(sessions, rules, clock))
-    return Monitor(app, stream, outbox, lookout, gauges, reading, pruning)
+    return Monitor(app, stream, outbox, lookout, burns, gauges, reading, pruning)
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -117,6 +129,7 @@ async def main(stop: asyncio.Event) -> None:
                 monitor.stream.run(stop),
                 monitor.outbox.run(stop),
                 monitor.lookout.run(stop),
+                monitor.burns.run(stop),
                 monitor.gauges.run(stop),
                 monitor.reading.run(stop),
                 monitor.pruning.run(stop),

@@ -18,7 +18,7 @@ from schemas.services import ServiceDegraded, ServiceHeartbeat
 from services.monitor.decide import Sign
 
 DURATION, FAILURES, LEARNED, CLEAR = "max_duration_s", "failures", "learned_factor", "clear_for_s"
-SILENT = "silent_s"
+SILENT, OBJECTIVE = "silent_s", "objective"
 _YEAR_S, _WEEK_S = 31_536_000, 604_800
 
 
@@ -129,7 +129,9 @@ def _below(data: EventData, limit: float, _: Circumstances) -> Verdict:
 
 
 def _as_it_is(_data: EventData, _limit: float, _: Circumstances) -> Verdict:
-    return BAD  # an overrun exists because `overruns` compared the run with its limit; `settling` holds back ends
+    # An overrun exists because `overruns` compared the run with its limit, and `burn` measures by the objective;
+    # `settling` holds back ends.
+    return BAD
 
 
 CRITERIA = {
@@ -169,6 +171,14 @@ CRITERIA = {
         allows=lambda value: 0 <= value <= _WEEK_S,
         judges=(RunLate,),
         judge=_waiting,
+        by_deployment=True,
+    ),
+    OBJECTIVE: Criterion(
+        unit="1",
+        must_be=">= 0.5 and < 1",
+        allows=lambda value: 0.5 <= value < 1,
+        judges=(MetricSampled,),
+        judge=_as_it_is,
         by_deployment=True,
     ),
     SILENT: Criterion(

@@ -22,6 +22,7 @@ from datalab.store.tables.monitor import EpisodeRow
 from schemas.alerts import Severity
 from schemas.envelope import Event
 from services.monitor import metrics
+from services.monitor.log_lines import ANNOTATION, LastLines
 
 log = get_logger(__name__)
 _BATCH = 50
@@ -40,9 +41,17 @@ class EventPublisher(Protocol):
 class Outbox:
     """Publishes what is stored and not yet on Kafka. `wake` makes it look at once."""
 
-    def __init__(self, sessions: Sessions, publisher: EventPublisher, clock: Clock, *, every_s: float) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        publisher: EventPublisher,
+        clock: Clock,
+        *,
+        every_s: float,
+        last_lines: LastLines | None = None,
+    ) -> None:
         self._sessions, self._publisher, self._clock = sessions, publisher, clock
-        self._every_s = every_s
+        self._every_s, self._last_lines = every_s, last_lines
         self._woken, self._counted = asyncio.Event(), -math.inf
 
     def wake(self) -> None:
@@ -106,6 +115,7 @@ class Outbox:
                 .scalars()
                 .all()
             )
+            await self._quote_logs([row for row in rows if not row.firing_published])
             of_trouble: dict[str, list[EpisodeRow]] = {}
             for row in rows:
                 of_trouble.setdefault(row.fingerprint, []).append(row)
@@ -123,6 +133,18 @@ class Outbox:
             except Exception as error:  # one alert that Kafka refuses must not hold up the others
                 failure = error
         return failure
+
+    async def _quote_logs(self, rows: Sequence[EpisodeRow]) -> None:
+        """The last lines of their runs' logs. Stored with the row, so that its end tells them too."""
+        runs = {row.episode: row.annotations["run_url"].rpartition("/")[2] for row in rows if _has_run(row)}
+        lines = await self._last_lines.of(list(runs.values())) if self._last_lines and runs else {}
+        for row in rows:
+            if quoted := lines.get(runs.get(row.episode, "")):
+                row.annotations = {**row.annotations, ANNOTATION: quoted}
+                for stored in ("firing_event", "resolved_event"):
+                    if (event := getattr(row, stored)) is not None:
+                        annotations = {**event["data"]["annotations"], ANNOTATION: quoted}
+                        setattr(row, stored, {**event, "data": {**event["data"], "annotations": annotations}})
 
     async def _publish(self, row: EpisodeRow) -> None:
         """Firing before resolved; both have the same key, so they keep this order."""
@@ -158,3 +180,8 @@ class Outbox:
             metrics.OPEN_ALERTS.labels(severity).set(counts.get(severity, 0))
         metrics.UNPUBLISHED.set(due)
         self._counted = self._clock.monotonic()
+
+
+def _has_run(row: EpisodeRow) -> bool:
+    """Whether it is about a run that Prefect has a page of, and its log was not asked for before."""
+    return "run_url" in row.annotations and ANNOTATION not in row.annotations

@@ -19,6 +19,7 @@ class MonitorSettings(LabSettings):
     monitor_publish_every_s: float = Field(default=2.0, gt=0)
     # How often running runs are compared with their limits, and events that are held back judged again.
     monitor_look_every_s: float = Field(default=1.0, gt=0)
+    monitor_burn_every_s: float = Field(default=60.0, gt=0)
     monitor_gauges_every_s: float = Field(default=15.0, gt=0)
     # Longer than any watched topic keeps its records (30 days), so that what is heard again is recognised.
     monitor_keep_days: float = Field(default=90.0, ge=31)

@@ -74,6 +74,9 @@ def test_a_flow_that_failed_after_all_its_retries_is_critical(lab: Lab) -> None:
     assert tries(lab, run_id) == 1 + RETRIES
     assert (firing["severity"], firing["annotations"]["run_id"]) == ("critical", run_id)
     assert "ConnectionRefusedError" in firing["description"]
+    assert {"run_url", "trace_url", "dashboard_url", "runbook"} <= set(firing["annotations"])
+    # At least what the earlier tries left in the log.
+    assert "ConnectionRefusedError" in firing["annotations"]["log"]
     told(lab, firing["annotations"]["run_name"], "firing", "critical")
 
     # The neighbour is back: the message that waited is processed after all.

@@ -144,7 +144,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, **environ: str) -> dict[str, str]:
         monkeypatch.setenv(name, value)
     settings = WatchSettings(_env_file=None)
     # Of a service with several checks, the first.
-    return {t.subject.service: t.address for t in reversed(targets(settings, httpx.AsyncClient()))}
+    return {t.subject.service: t.address for t in reversed(targets(settings, httpx.AsyncClient(), 1))}
 
 
 def test_every_service_is_watched_at_its_usual_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +166,10 @@ def test_every_service_is_watched_at_its_usual_address(monkeypatch: pytest.Monke
     [
         ({"INGEST_URL": "http://ingest:81/"}, "ingest", "http://ingest:81/readyz"),
         ({"DASHBOARD_URL": ""}, "dashboard", None),
+        ({"MINIO_ENDPOINT": "http://s3:9000"}, "s3", "http://s3:9000/"),
+        ({"MINIO_ENDPOINT": "http://s3:9000", "WATCH_S3_BUCKET": "watch"}, "s3", "http://s3:9000/watch"),
+        ({"WATCH_S3_BUCKET": "watch"}, "s3", None),
+        ({"LAKE_ROOT": "s3://lake/x", "WATCH_S3_BUCKET": "watch"}, "s3", "https://s3.amazonaws.com/lake"),
         ({"MLFLOW_TRACKING_URI": "sqlite:///x.db"}, "mlflow", None),
         ({"MLFLOW_TRACKING_URI": "https://me:secret@ml.example"}, "mlflow", "https://ml.example/health"),
         (

@@ -206,4 +206,10 @@ def test_every_threshold_is_declared_for_what_it_judges() -> None:
         ("schedule-missed", "max_value"),
         ("worker-silent", "max_value"),
         ("heartbeat-missing", "silent_s"),
+        ("success-rate-burn", "objective"),
+        ("success-rate-burn", "max_value"),
+        ("success-rate-burn-slow", "objective"),
+        ("success-rate-burn-slow", "max_value"),
+        ("model-quality", "max_value"),
+        ("volume-anomaly", "max_value"),
     }
