@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.lake.csv_records import as_parquet
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
 from flows.lake.expressions import BROKEN, FAULT, METADATA, RESCUED
@@ -117,16 +115,9 @@ def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: da
 
 
 def _read_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
-    names = dataset.canonical_names(staged.header)
-    plain = as_parquet(staged, names, dataset.source.options, RESCUED, _POSITION)
-    records = _read_quoted_csv(spark, dataset, staged, names) if plain is None else spark.read.parquet(_location(plain))
-    fault = f"CASE WHEN {RESCUED} IS NOT NULL THEN 'more or fewer fields than the header' END AS {FAULT}"
-    return records.selectExpr("*", fault)
-
-
-def _read_quoted_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile, names: list[str]) -> DataFrame:
+    names = [*dataset.canonical_names(staged.header), RESCUED]
     return (
-        spark.read.schema(", ".join(f"{ident(name)} STRING" for name in (*names, RESCUED)))
+        spark.read.schema(", ".join(f"{ident(name)} STRING" for name in names))
         .option("header", "true")
         # A record with more or fewer fields than the header is kept whole, not cut to fit.
         .option("columnNameOfCorruptRecord", RESCUED)
@@ -134,8 +125,12 @@ def _read_quoted_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile, 
         # Only quotes can hide a line break, and without them the file can be read in parallel.
         .option("multiLine", str(staged.has_quotes).lower())
         .options(**dataset.source.options)
-        .csv(_location(staged.path))
-        .selectExpr("*", f"monotonically_increasing_id() + 1 AS {_POSITION}")
+        .csv(_location(staged))
+        .selectExpr(
+            "*",
+            f"CASE WHEN {RESCUED} IS NOT NULL THEN 'more or fewer fields than the header' END AS {FAULT}",
+            f"monotonically_increasing_id() + 1 AS {_POSITION}",
+        )
     )
 
 
@@ -144,7 +139,7 @@ def _read_records(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
     return (
         spark.read.schema("n BIGINT, f MAP<STRING, STRING>, r STRING, e STRING")
         .option("mode", "FAILFAST")  # we wrote it: whatever does not fit is a fault of ours
-        .json(_location(staged.path))
+        .json(_location(staged))
         .selectExpr(
             *(f"f[{text(name)}] AS {ident(name)}" for name in names),
             f"r AS {RESCUED}",
@@ -162,7 +157,7 @@ def _read_parquet(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
         else f"CAST({ident(field)} AS STRING) AS {ident(name)}"
         for field, name in zip(staged.header, names, strict=True)
     )
-    return spark.read.parquet(_location(staged.path)).selectExpr(
+    return spark.read.parquet(_location(staged)).selectExpr(
         *values,
         f"CAST(NULL AS STRING) AS {RESCUED}",
         f"CAST(NULL AS STRING) AS {FAULT}",
@@ -170,8 +165,8 @@ def _read_parquet(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> 
     )
 
 
-def _location(path: Path) -> str:
-    return "file:" + unglobbed(str(path))
+def _location(staged: StagedFile) -> str:
+    return "file:" + unglobbed(str(staged.path))
 
 
 def _now() -> datetime:
