@@ -66,7 +66,9 @@ class Sender:
         self._calling: Tally[str] = Tally()  # how many calls each target has under way
         self._hung: set[str] = set()  # the targets whose last attempt had no answer in time
         self._quick: set[str] = set()  # those whose last attempt was answered at once
-        self._more = True  # whether the last claim may have left something due
+        self._full = True  # whether the last claim left something due for want of places
+        self._held_up: set[str] = set()  # the targets that had all that they may have under way then
+        self._freed = False  # whether one of those has got a place since
         self.last_progress = clock.monotonic()
 
     def wake(self) -> None:
@@ -81,7 +83,7 @@ class Sender:
                 self._wake.clear()
                 claimed = await self._fill()
                 await asyncio.sleep(_GATHER_S)
-                if claimed and self._more:
+                if claimed and self._full:
                     continue
                 waking = asyncio.create_task(self._wake.wait())
                 await asyncio.wait({waking, stopping}, timeout=self._pace.poll_s, return_when=asyncio.FIRST_COMPLETED)
@@ -93,8 +95,9 @@ class Sender:
     async def _fill(self) -> bool:
         """Claim for the free places; whether there was something. Where more may be due than there are places, other
         instances are called."""
-        places = self._pace.slots - len(self._running)
+        places, self._freed = self._pace.slots - len(self._running), False
         if places <= 0:
+            self._full = True
             await self._call()
             return False
         try:
@@ -110,8 +113,9 @@ class Sender:
             self._running[task] = delivery
             self._calling[delivery.target_key] += 1
             task.add_done_callback(self._done)
-        self._more = len(claimed) == places or self._at_share()
-        if len(claimed) == places:
+        self._full = len(claimed) == places
+        self._held_up = {key for key, count in self._calling.items() if count >= self._share(key)}
+        if self._full:
             await self._call()
         return bool(claimed)
 
@@ -134,17 +138,15 @@ class Sender:
             return 1
         return self._pace.per_target * _QUICK_SHARE if key in self._quick else self._pace.per_target
 
-    def _at_share(self) -> bool:
-        """Whether some target has all that it may have under way, so that more of its deliveries may wait."""
-        return any(count >= self._share(key) for key, count in self._calling.items())
-
     def _done(self, task: asyncio.Task[None]) -> None:
         delivery = self._running.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("delivery.unrecorded", delivery_id=delivery.id, reason=type(error).__name__)
         many_free = self._pace.slots - len(self._running) >= self._pace.slots // 4
+        # Others that finish are no reason to look again: beside a target that hangs, each would cost a claim in vain.
+        self._freed |= delivery.target_key in self._held_up
         # With an order key its successor has just become due.
-        if delivery.order_key is not None or (self._more and many_free):
+        if delivery.order_key is not None or (many_free and (self._full or self._freed)):
             self.wake()
 
     async def _deliver(self, delivery: Delivery, target: Target) -> None:
