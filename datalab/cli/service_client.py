@@ -48,7 +48,7 @@ class ServiceClient:
             found: dict[str, Any] = self.call("GET", f"/v1/deliveries/{segment(id_)}")
             if found["status"] != "pending" or time.monotonic() >= end:
                 return found
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # between looks, with a deadline: REST tells nobody that a delivery has ended
 
     def every(self, path: str, name: str, limit: int | None = None, **filters: str) -> list[Any]:
         """The entries of all pages, or the first `limit`."""

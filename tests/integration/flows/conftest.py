@@ -29,6 +29,16 @@ _OF_THE_RUN = (
     "finished_at",
 )
 
+# Every table of the dataset, in layers.
+STOCKS_TABLES = [
+    "bronze/stocks",
+    "silver/stocks",
+    "gold/stocks_monthly",
+    "quarantine/stocks",
+    "quality/stocks",
+    "ledger/stocks",
+]
+
 
 @pytest.fixture(scope="session")
 def spark_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabState]:
@@ -59,7 +69,8 @@ class LakeView:
         return DeltaTable.is_deltatable(str(self.root / table))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        return DeltaTable(str(self.root / table)).to_pyarrow_table().to_pylist()  # type: ignore[no-any-return]
+        found: list[dict[str, Any]] = DeltaTable(str(self.root / table)).to_pyarrow_table().to_pylist()
+        return found
 
     def version(self, table: str) -> int:
         return DeltaTable(str(self.root / table)).version()

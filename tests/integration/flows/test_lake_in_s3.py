@@ -27,19 +27,11 @@ from flows.ml.errors import GoldError
 from flows.ml.gold import read_gold
 from flows.quarantine_replay_flow import quarantine_replay
 from flows.watch.tables import look_at_lake
-from tests.integration.flows.conftest import LakeView
+from tests.integration.flows.conftest import STOCKS_TABLES, LakeView
 from tests.support.lab_parts import lab_parts
 from tests.support.monthly_gold import monthly_gold, real_prices
 from tests.support.s3_gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_gateway
 
-TABLES = {
-    "bronze/stocks",
-    "silver/stocks",
-    "gold/stocks_monthly",
-    "quarantine/stocks",
-    "quality/stocks",
-    "ledger/stocks",
-}
 # The first run on a machine builds the server and fetches the jars.
 pytestmark = pytest.mark.timeout(1000)
 
@@ -92,7 +84,8 @@ def test_a_lake_in_s3_is_loaded_corrected_replayed_looked_after_and_watched(
 ) -> None:
     def rows(table: str) -> list[dict[str, Any]]:
         opened = DeltaTable(f"s3://lake/main/{table}", storage_options=delta_options(environ))
-        return opened.to_pyarrow_table().to_pylist()  # type: ignore[no-any-return]
+        found: list[dict[str, Any]] = opened.to_pyarrow_table().to_pylist()
+        return found
 
     good = few_stocks(0, 40)
     path = sparkless_lake.put("first.csv", good + good.splitlines()[5] + "\nIBM,,1,1,1,1,1,1\n")
@@ -124,7 +117,7 @@ def test_a_lake_in_s3_is_loaded_corrected_replayed_looked_after_and_watched(
     gateway.put("lake", orphan, b"x" * 2000)
     os.utime(objects / "buckets" / "lake" / orphan, (0, 0))
     looked_after = maintenance_pipeline()
-    assert set(looked_after["tables"]) == set(looked_after["backups"]) == TABLES
+    assert set(looked_after["tables"]) == set(looked_after["backups"]) == set(STOCKS_TABLES)
     assert looked_after["files_vacuumed"] == {"silver/stocks": 1}
     assert orphan not in keys_in(gateway)
     assert len(rows("silver/stocks")) == 40

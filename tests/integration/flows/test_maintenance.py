@@ -30,16 +30,8 @@ from flows.upkeep import tasks
 from flows.upkeep.errors import MaintenanceError, UpkeepError
 from flows.upkeep.restore import restore
 from schemas.envelope import Event
-from tests.integration.flows.conftest import LakeView
+from tests.integration.flows.conftest import STOCKS_TABLES, LakeView
 
-TABLES = [
-    "bronze/stocks",
-    "silver/stocks",
-    "gold/stocks_monthly",
-    "quarantine/stocks",
-    "quality/stocks",
-    "ledger/stocks",
-]
 OLD, RECENT = 60, 120  # rows of the year 2000, and of later years
 NEGATIVE = "AAPL,2002-05-01,-1,2,1,1.5,100\n"
 
@@ -145,15 +137,15 @@ def file_count(path: Path) -> int:
 @pytest.mark.timeout(400)  # the parts of the lab start in it
 async def test_backed_up_purged_merged_vacuumed_audited_and_reported(lab: Lab, kafka_bootstrap: str) -> None:
     started = datetime.now(UTC)
-    before, versions = lab.lake.content(), {table: lab.lake.version(table) for table in TABLES}
+    before, versions = lab.lake.content(), {table: lab.lake.version(table) for table in STOCKS_TABLES}
     files = file_count(lab.lake.root / "bronze/stocks")
     lab.keep_silver_since(date(2001, 1, 1))
     stale, fresh = lab.orphan("silver/stocks", days_old=10), lab.orphan("bronze/stocks", days_old=2)
 
     done = maintenance_pipeline()
 
-    assert sorted(done["backups"]) == sorted(done["tables"]) == sorted(TABLES)
-    for table in TABLES:  # what the backups hold is the lake before anything was deleted
+    assert sorted(done["backups"]) == sorted(done["tables"]) == sorted(STOCKS_TABLES)
+    for table in STOCKS_TABLES:  # what the backups hold is the lake before anything was deleted
         restored = lab.home / "restored" / table
         assert restore(Path(done["backups"][table]), restored).version == versions[table]
     assert LakeView(lab.home / "restored", lab.home).content() == before
@@ -172,7 +164,7 @@ async def test_backed_up_purged_merged_vacuumed_audited_and_reported(lab: Lab, k
     assert list((lab.lake.root / "_work" / "restore-check").rglob("*.parquet")) == []
 
     page = report_of(done)
-    assert all(words in page for words in (*TABLES, "year=2000", "prices_positive", "verified", "rows purged"))
+    assert all(words in page for words in (*STOCKS_TABLES, "year=2000", "prices_positive", "verified", "rows purged"))
     assert Path(done["report"]).parent == lab.home / "reports" / "maintenance"
     [link] = await artifacts_with(str(Path(done["report"]).as_uri()))
     assert link.key == "maintenance-report"
@@ -199,9 +191,9 @@ async def events_are_complete(bootstrap: str, lab: Lab, started: datetime) -> No
     assert measured["silver/stocks", "table.rows"] == RECENT
     assert measured["bronze/stocks", "table.files"] == 1
     assert measured["silver/stocks", "audit.rows_failed"] == 0
-    assert {table for table, name in measured if name == "backup.size_bytes"} == set(TABLES)
+    assert {table for table, name in measured if name == "backup.size_bytes"} == set(STOCKS_TABLES)
     names = {"rows", "files", "size_bytes", "versions", "small_files", "age_seconds"}
-    assert {name.removeprefix("table.") for table, name in measured if table == TABLES[0]} >= names
+    assert {name.removeprefix("table.") for table, name in measured if table == STOCKS_TABLES[0]} >= names
     quality = [(e.type, Path(e.data["table"]).parent.name) for e in events if "quality" in e.type]
     assert sorted(quality) == [("lab.quality.passed.v1", "gold"), ("lab.quality.passed.v1", "silver")]
     assert len({event.id for event in events}) == len(events)
@@ -303,7 +295,7 @@ def test_without_spark_the_backups_are_made_and_the_rest_is_said_plainly(
         maintenance_pipeline()
     assert str(failed.value).count("Spark Connect at 127.0.0.1:1 has not answered") == 1
     assert "optimise of bronze/stocks" in str(failed.value)
-    assert [len(lab.backups(table)) for table in TABLES] == [1] * len(TABLES)
+    assert [len(lab.backups(table)) for table in STOCKS_TABLES] == [1] * len(STOCKS_TABLES)
     assert lab.lake.content() == before
 
 
@@ -342,9 +334,9 @@ def test_a_destroyed_dataset_comes_back_for_spark_and_the_etl_goes_on(
     done, before = maintenance_pipeline(), lab.lake.content()
     medallion_etl_pipeline(str(lab.lake.put("next.csv", few_stocks(900, 30))), min_rows_threshold=1)
     shutil.rmtree(lab.lake.root / "silver")
-    for table in TABLES:
+    for table in STOCKS_TABLES:
         restore(Path(done["backups"][table]), lab.lake.root / table, replace=True)
-    assert {table: lab.lake.content()[table] for table in TABLES} == before
+    assert {table: lab.lake.content()[table] for table in STOCKS_TABLES} == before
     connection = SparkConnection(remote=spark_remote, master=None, wait_s=30, say=print)
     with connection.session() as spark:
         path = lab.lake.root / "silver/stocks"

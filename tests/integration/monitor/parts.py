@@ -196,3 +196,9 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def entry(running: Monitor, kind: str, key: str, wanted: str) -> dict[str, Any]:
+    """The entry of a list, {} while there is none."""
+    found = (await running.get(f"/v1/{kind}")).json()[kind]
+    return next((one for one in found if one[key] == wanted), {})

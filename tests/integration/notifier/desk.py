@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from services.notifier.delivery import Delivery, Result
 from services.notifier.dispatch.dispatcher import Dispatcher
 from services.notifier.in_force import NotifyInForce
 from services.notifier.ledger import Ledger
+from services.notifier.matching import Matchers
 from services.notifier.outcomes import outcome
 from services.notifier.planned import Alert
 from services.notifier.retries import Attempted, Dead, Decision, Delivered, Retry
-from services.notifier.silences import Silences
+from services.notifier.silences import NewSilence, Silences
 from tests.integration.notifier.parts import alert
 
 RECEIVERS = """
@@ -34,6 +36,8 @@ receivers:
   - {name: chat, channel: slack, url: "https://chat.example/x", rate: 1000/s, burst: 1000}
   - {name: pager, channel: webhook, url: "https://pager.example/x"}
 """
+PLAIN = "routes:\n  - {name: all, receivers: [mail, pager], repeat_interval: 4h}\n"
+GROUPED = "routes:\n  - {name: all, receivers: [mail, pager], group_by: [rule], group_wait: 30s, group_interval: 5m}\n"
 ENVIRONMENT = {"SMTP_HOST": "mail.example"}
 
 
@@ -146,3 +150,12 @@ async def desk(database_url: str, tmp_path: Path, routes: str, *, after: Desk | 
         yield made
     finally:
         await made._engine.dispose()
+
+
+def silence(matchers: dict[str, Any], *, for_: timedelta = timedelta(hours=1)) -> NewSilence:
+    now = datetime.now(UTC)
+    return NewSilence(Matchers.model_validate(matchers), now - timedelta(seconds=5), now + for_, "ana", "planned work")
+
+
+def statuses(rows: list[Any]) -> list[tuple[str, str, str]]:
+    return [(row.target, row.kind, row.status) for row in rows]

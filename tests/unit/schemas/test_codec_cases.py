@@ -20,7 +20,7 @@ from schemas.codec import CodecError, decode, decode_attributes, encode, to_stru
 from schemas.envelope import OPTIONAL_ATTRIBUTES, Event
 
 pytestmark = pytest.mark.timeout(120)
-CASES = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+CASES: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 NAMED = TEXT.filter(bool)
@@ -72,21 +72,21 @@ def sound(event: Event) -> None:
     event.model_dump_json().encode()
 
 
-@settings(max_examples=4_000, **CASES)  # type: ignore[arg-type]
+@settings(max_examples=4_000, **CASES)
 @given(EVENTS)
 def test_what_is_written_is_read_again(event: Event) -> None:
     assert decode(*encode(event)) == event
     assert decode(None, json.dumps(to_structured(event)).encode(), []) == event
 
 
-@settings(max_examples=4_000, **CASES)  # type: ignore[arg-type]
+@settings(max_examples=4_000, **CASES)
 @given(st.none() | BODIES, st.lists(st.tuples(HEADER_NAMES, st.none() | HEADER_VALUES), max_size=7))
 def test_any_record_is_an_event_or_refused(value: bytes | None, headers: list[tuple[str, bytes | None]]) -> None:
     with contextlib.suppress(CodecError):
         sound(decode(None, value, headers))
 
 
-@settings(max_examples=2_500, **CASES)  # type: ignore[arg-type]
+@settings(max_examples=2_500, **CASES)
 @given(BODIES, st.dictionaries(HEADER_NAMES, st.none() | HEADER_VALUES, max_size=2))
 def test_a_record_with_something_odd_is_an_event_or_refused(value: bytes, odd: dict[str, bytes | None]) -> None:
     headers = {f"ce_{name}": text.encode() for name, text in SOUND.items() if isinstance(text, str)}
@@ -94,7 +94,7 @@ def test_a_record_with_something_odd_is_an_event_or_refused(value: bytes, odd: d
         sound(decode(None, value, list({**headers, **odd}.items())))
 
 
-@settings(max_examples=2_500, **CASES)  # type: ignore[arg-type]
+@settings(max_examples=2_500, **CASES)
 @given(st.dictionaries(NAMES | ANY_TEXT, ANY, max_size=3))
 def test_any_object_is_an_event_or_refused(odd: dict[str, Any]) -> None:
     with contextlib.suppress(CodecError):
@@ -102,7 +102,7 @@ def test_any_object_is_an_event_or_refused(odd: dict[str, Any]) -> None:
         assert event.type == odd.get("type", "my.type")
 
 
-@settings(max_examples=400, **CASES)  # type: ignore[arg-type]
+@settings(max_examples=400, **CASES)
 @given(st.dictionaries(NAMES | ANY_TEXT, ANY | st.sampled_from(["1.0", "2026-03-02T09:15:00", "x"]), max_size=3))
 def test_events_that_the_sdk_is_not_asked_about_are_those_that_it_takes_as_they_are(odd: dict[str, Any]) -> None:
     assume(odd.get("time", "") is not None)  # an event without a time gets the present
