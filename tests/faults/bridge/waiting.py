@@ -48,7 +48,9 @@ async def limited(lab: Parts, count: int, chance: random.Random, steps: Sequence
         crowded: list[str] = []
         async with _worker(lab, run, crowded):
             await _killed(run, steps)
-            books = await run.books()
+            await run.publish()
+            await until_settled(lab, TOPIC, run.deployment, count)
+        books = await run.books()
         return Books(**{**books.to_json(), "out_of_order": books.out_of_order + len(crowded)})
 
 
@@ -60,10 +62,12 @@ async def _killed(run: Case, steps: Sequence[str]) -> None:
 
 @asynccontextmanager
 async def _worker(lab: Parts, run: Case, crowded: list[str]) -> AsyncIterator[None]:
-    """Ends what is scheduled, again and again; notes keys that have more active runs than allowed."""
+    """Ends what is scheduled, again and again; notes keys that have more active runs than allowed. Nobody else may end
+    runs meanwhile, and it finishes what it is about: a run that two end has two ends to tell."""
+    off_duty = asyncio.Event()
 
     async def work() -> None:
-        while True:
+        while not off_duty.is_set():
             scheduled = [one for one in await _runs(lab, run) if one["state_type"] == "SCHEDULED"]
             names = {event.data["name"]: event.data["dataset"] for event in run.published}
             active = Counter(names[one["parameters"]["name"]] for one in scheduled)
@@ -75,10 +79,9 @@ async def _worker(lab: Parts, run: Case, crowded: list[str]) -> AsyncIterator[No
     working = asyncio.create_task(work())
     try:
         yield
-        assert not working.done(), f"the worker ended: {working}"
     finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        off_duty.set()
+        await working
 
 
 async def _runs(lab: Parts, run: Case) -> list[dict[str, Any]]:
