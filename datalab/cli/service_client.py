@@ -65,25 +65,30 @@ class ServiceClient:
 @contextmanager
 def notifier() -> Iterator[ServiceClient]:
     """The notifier of DATALAB_HOME's lab, or of NOTIFIER_URL."""
-    token = configuration(os.environ).get("DATALAB_TOKEN", "").strip()
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    address = lab_addresses().notifier
-    with httpx.Client(base_url=address, headers=headers, timeout=15, trust_env=False) as http:
-        yield ServiceClient("notifier", http)
+    with _client("notifier", lab_addresses().notifier) as client:
+        yield client
 
 
 @contextmanager
 def monitor() -> Iterator[ServiceClient]:
     """The monitor of DATALAB_HOME's lab, or of MONITOR_URL."""
-    with httpx.Client(base_url=lab_addresses().monitor, timeout=15, trust_env=False) as http:
-        yield ServiceClient("monitor", http)
+    with _client("monitor", lab_addresses().monitor) as client:
+        yield client
 
 
 @contextmanager
 def bridge() -> Iterator[ServiceClient]:
     """The bridge of DATALAB_HOME's lab, or of BRIDGE_URL."""
-    with httpx.Client(base_url=lab_addresses().bridge, timeout=15, trust_env=False) as http:
-        yield ServiceClient("bridge", http)
+    with _client("bridge", lab_addresses().bridge) as client:
+        yield client
+
+
+@contextmanager
+def _client(name: str, address: str) -> Iterator[ServiceClient]:
+    token = configuration(os.environ).get("DATALAB_TOKEN", "").strip()
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    with httpx.Client(base_url=address, headers=headers, timeout=15, trust_env=False) as http:
+        yield ServiceClient(name, http)
 
 
 def segment(text: str) -> str:

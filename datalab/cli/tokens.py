@@ -21,7 +21,8 @@ Scopes = Annotated[
     list[str],
     typer.Option(
         "--scope",
-        help="type:PATTERN, topic:PATTERN, schemas:PATTERN, notifier:read, notifier:write; repeatable",
+        help="type:PATTERN, topic:PATTERN, schemas:PATTERN, notifier:read, notifier:write, bridge:write, "
+        "monitor:write; repeatable",
     ),
 ]
 Result = TypeVar("Result")
@@ -30,7 +31,7 @@ _UNITS = {"h": "hours", "d": "days"}
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Tokens that ingest and the notifier let in.", no_args_is_help=True)
+    group = typer.Typer(help="Tokens that the services let in.", no_args_is_help=True)
     group.command("create")(create)
     group.command("list")(list_)
     group.command("revoke")(revoke)

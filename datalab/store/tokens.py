@@ -18,14 +18,14 @@ from datalab.store.tables.ingest_api import TokenRow
 
 # So that a scanner of sources or logs recognises one; datalab.runtime.logs cuts it out.
 PREFIX = "dlt_"
-_SCOPE = re.compile(r"(type|topic|schemas|notifier):[A-Za-z0-9._*-]{1,200}")
+_SCOPE = re.compile(r"(type|topic|schemas|notifier|bridge|monitor):[A-Za-z0-9._*-]{1,200}")
 
 
 @dataclass(frozen=True)
 class Token:
     """What a token allows. Scopes are `type:PATTERN` and `topic:PATTERN` (publish what fits either) and
-    `schemas:PATTERN` (register these types); of the notifier `notifier:read`, `notifier:write` or `notifier:*`. In a
-    pattern `*` stands for any text. Times are UTC."""
+    `schemas:PATTERN` (register these types); of the notifier `notifier:read`, `notifier:write` or `notifier:*`;
+    `bridge:write` and `monitor:write` for changes at these. In a pattern `*` stands for any text. Times are UTC."""
 
     id: int
     name: str
@@ -52,6 +52,10 @@ class Token:
         """Whether it may `read` what the notifier has, or `write`: change it."""
         return self._covers("notifier", what)
 
+    def may_change(self, service: str) -> bool:
+        """Whether it may change what this service (`bridge`, `monitor`) has."""
+        return self._covers(service, "write")
+
     def _covers(self, kind: str, name: str) -> bool:
         return any(fnmatchcase(f"{kind}:{name}", scope) for scope in self.scopes)
 
@@ -68,7 +72,8 @@ class Tokens:
         for scope in scopes:
             if not _SCOPE.fullmatch(scope):
                 raise ValueError(
-                    f"scope {scope!r} must be type:PATTERN, topic:PATTERN, schemas:PATTERN or notifier:PATTERN"
+                    f"scope {scope!r} must be type:PATTERN, topic:PATTERN, schemas:PATTERN, notifier:PATTERN, "
+                    "bridge:write or monitor:write"
                 )
         secret = PREFIX + secrets.token_urlsafe(32)
         values = {"name": name, "sha256": _hash(secret), "scopes": list(scopes), "expires_at": expires_at}

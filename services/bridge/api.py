@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, params
 
 from datalab.runtime.web import Problem
 from datalab.store.tables.bridge import RunStateRow
@@ -33,29 +34,35 @@ PageSize = Annotated[int, Query(ge=1, le=500)]
 
 
 def bridge_router(
-    rules: RulesInForce, ledger: Ledger, pauses: Pauses, waiting: WaitingTriggers, ui_url: str
+    rules: RulesInForce,
+    ledger: Ledger,
+    pauses: Pauses,
+    waiting: WaitingTriggers,
+    ui_url: str,
+    changes: Sequence[params.Depends],
 ) -> APIRouter:
-    """The endpoints over these rules and this ledger; `ui_url` is where Prefect shows runs."""
+    """The endpoints over these rules and this ledger; `ui_url` is where Prefect shows runs, `changes` what an operation
+    depends on that changes something."""
     router = APIRouter(prefix="/v1", tags=["bridge"])
     _add_rules(router, rules, pauses, waiting)
-    _add_pauses(router, rules, pauses)
+    _add_pauses(router, rules, pauses, changes)
     _add_triggers(router, ledger, ui_url)
     return router
 
 
-def _add_pauses(router: APIRouter, in_force: RulesInForce, pauses: Pauses) -> None:
+def _add_pauses(router: APIRouter, in_force: RulesInForce, pauses: Pauses, changes: Sequence[params.Depends]) -> None:
     def named(name: str) -> Rule:
         rule = in_force.book.by_name.get(name)
         if rule is None:
             raise Problem(404, "Not Found", f"rule {name!r} is not in force; GET /v1/rules lists them")
         return rule
 
-    @router.post("/rules/{name}:pause", summary="Have the rule's matches wait from now on")
+    @router.post("/rules/{name}:pause", summary="Have the rule's matches wait from now on", dependencies=changes)
     async def pause(name: str, reason: Annotated[str, Body(embed=True, max_length=500)] = "by a person") -> PauseView:
         done = await pauses.pause(named(name), reason)
         return PauseView.of(pauses.of(name), changed=done)
 
-    @router.post("/rules/{name}:resume", summary="Start what waits, in order, and go on")
+    @router.post("/rules/{name}:resume", summary="Start what waits, in order, and go on", dependencies=changes)
     async def resume(name: str) -> PauseView:
         done = await pauses.resume(named(name).name, "by a person")
         return PauseView.of(None, changed=done)

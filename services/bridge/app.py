@@ -21,6 +21,7 @@ from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Check, Health
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
+from datalab.store.changes import changes_need
 from datalab.store.engine import POSTGRES, Sessions, check_database, create_engine, create_sessions, database_is_down
 from services.bridge.api import bridge_router
 from services.bridge.burying import Burial
@@ -139,8 +140,9 @@ async def build(
         app = create_app(
             "bridge", health, needs=POSTGRES, description="Events start flow runs, exactly one each; runs report back."
         )
-        app.include_router(bridge_router(rules, ledger, queue.pauses, queue.waiting, settings.prefect_pages))
-        letters = dead_letters_router(settings.kafka_bootstrap_servers, publisher, sessions)
+        changes = changes_need("bridge", settings.host, sessions, clock, tokens_required=settings.bridge_require_tokens)
+        app.include_router(bridge_router(rules, ledger, queue.pauses, queue.waiting, settings.prefect_pages, changes))
+        letters = dead_letters_router(settings.kafka_bootstrap_servers, publisher, sessions, changes)
         app.include_router(letters)
         app.include_router(traces_router(settings.kafka_bootstrap_servers, sessions))
         healing = Healing(progress, needs, clock, after_s=settings.bridge_heal_s)

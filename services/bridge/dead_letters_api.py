@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, params
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from datalab.bus.publisher import Publisher
@@ -75,8 +75,10 @@ def _selection(
     return Selection(group, rule, error, topic, type, event, since, until)
 
 
-def dead_letters_router(bootstrap: str, publisher: Publisher, sessions: Sessions) -> APIRouter:
-    """The endpoints over the dead letters of this broker."""
+def dead_letters_router(
+    bootstrap: str, publisher: Publisher, sessions: Sessions, changes: Sequence[params.Depends]
+) -> APIRouter:
+    """The endpoints over the dead letters of this broker; `changes` is what a replay depends on."""
     router = APIRouter(prefix="/v1", tags=["dead letters"])
 
     @router.get("/dead-letters", summary="Dead letters that fit, oldest first")
@@ -96,7 +98,9 @@ def dead_letters_router(bootstrap: str, publisher: Publisher, sessions: Sessions
     async def show(letter_id: str) -> dict[str, Any]:
         return (await _some(bootstrap, [letter_id]))[0].full()
 
-    @router.post("/dead-letters:replay", summary="Publish dead letters again, each once, under their ids")
+    @router.post(
+        "/dead-letters:replay", summary="Publish dead letters again, each once, under their ids", dependencies=changes
+    )
     async def replay(wanted: ReplayRequest) -> ReplayResult:
         if not wanted.ids and wanted.selection() == Selection():
             raise Problem(422, "Invalid request", "ids: name dead letters, or choose them by group, rule, error, …")

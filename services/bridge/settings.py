@@ -37,6 +37,9 @@ class BridgeSettings(LabSettings):
     # How often to look whether the files of rules have changed.
     bridge_rules_poll_s: float = Field(default=2.0, gt=0)
 
+    # Whether changes (pause, resume, replay) need a token; without a word, where it listens beyond this machine.
+    bridge_require_tokens: bool | None = None
+
     @field_validator("bridge_prefect_creators")
     @classmethod
     def _addresses(cls, value: str) -> str:

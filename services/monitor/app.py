@@ -19,6 +19,7 @@ from datalab.runtime.health import Health
 from datalab.runtime.logs import get_logger
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
+from datalab.store.changes import changes_need
 from datalab.store.engine import POSTGRES, check_database, create_engine, create_sessions, database_is_down
 from services.monitor.api.routes import routes
 from services.monitor.burn import Burns
@@ -111,7 +112,8 @@ async def build(settings: MonitorSettings, stack: AsyncExitStack, *, clock: Cloc
     app = create_app(
         "monitor", health, needs=POSTGRES, description="Run history, alerts and metrics from the lab's events."
     )
-    app.include_router(routes(sessions, rules, clock))
+    changes = changes_need("monitor", settings.host, sessions, clock, tokens_required=settings.monitor_require_tokens)
+    app.include_router(routes(sessions, rules, clock, changes))
     return Monitor(app, stream, outbox, lookout, burns, gauges, reading, pruning)
 
 

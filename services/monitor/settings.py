@@ -23,6 +23,8 @@ class MonitorSettings(LabSettings):
     monitor_gauges_every_s: float = Field(default=15.0, gt=0)
     # Longer than any watched topic keeps its records (30 days), so that what is heard again is recognised.
     monitor_keep_days: float = Field(default=90.0, ge=31)
+    # Whether changes (limits, rules on and off) need a token; without a word, where it listens beyond this machine.
+    monitor_require_tokens: bool | None = None
     dashboard_url: str | None = None
 
     @property

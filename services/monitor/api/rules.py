@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, params
 from pydantic import BaseModel, ConfigDict, Field
 
 from datalab.runtime.clock import Clock
@@ -54,7 +55,7 @@ class RuleChange(BaseModel):
     enabled: Annotated[bool, Field(strict=True)]
 
 
-def router(sessions: Sessions, in_force: RulesInForce, clock: Clock) -> APIRouter:
+def router(sessions: Sessions, in_force: RulesInForce, clock: Clock, changes: Sequence[params.Depends]) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1/rules", tags=["rules"])
 
@@ -66,7 +67,7 @@ def router(sessions: Sessions, in_force: RulesInForce, clock: Clock) -> APIRoute
         views = [_view(rules, rule, touched.get(rule.name)) for rule in rules.rules]
         return Rules(rules=views, since=in_force.since, fault=in_force.fault)
 
-    @api.put("/{name}", summary="Switch a rule on or off")
+    @api.put("/{name}", summary="Switch a rule on or off", dependencies=changes)
     async def change(name: str, wanted: RuleChange) -> RuleView:
         rules = in_force()
         rule = next((rule for rule in rules.rules if rule.name == name), None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Response, params
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -59,7 +59,9 @@ class ThresholdChange(BaseModel):
     enabled: Annotated[bool, Field(strict=True)] | None = None
 
 
-def router(sessions: Sessions, in_force: Callable[[], AlertRules], clock: Clock) -> APIRouter:
+def router(
+    sessions: Sessions, in_force: Callable[[], AlertRules], clock: Clock, changes: Sequence[params.Depends]
+) -> APIRouter:
     """The router of these operations."""
     api = APIRouter(prefix="/v1/thresholds", tags=["thresholds"])
 
@@ -80,7 +82,7 @@ def router(sessions: Sessions, in_force: Callable[[], AlertRules], clock: Clock)
         response.headers["ETag"] = rows.etag
         return _view(wanted, rows)
 
-    @api.put("/{rule}/{name}", summary="Change a limit, or switch its rule on or off")
+    @api.put("/{rule}/{name}", summary="Change a limit, or switch its rule on or off", dependencies=changes)
     async def change(
         rule: str, name: str, wanted: ThresholdChange, response: Response, if_match: IfMatch = None
     ) -> ThresholdView:
@@ -93,7 +95,7 @@ def router(sessions: Sessions, in_force: Callable[[], AlertRules], clock: Clock)
             limit_changes.apply(rows, Change(wanted.value, wanted.overrides, wanted.enabled), now)
         return _changed(threshold, rows, response)
 
-    @api.delete("/{rule}/{name}", summary="Back to the default")
+    @api.delete("/{rule}/{name}", summary="Back to the default", dependencies=changes)
     async def unset(rule: str, name: str, response: Response, if_match: IfMatch = None) -> ThresholdView:
         threshold, now = _find(in_force(), rule, name), clock.now()
         async with sessions.begin() as session:

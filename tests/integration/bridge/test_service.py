@@ -11,6 +11,8 @@ import httpx
 
 from datalab.bus.publisher import Publisher
 from datalab.runtime.settings import PROJECT_ROOT
+from datalab.store.engine import create_engine, create_sessions
+from datalab.store.tokens import Tokens
 from schemas.codec import to_structured
 from services.bridge.app import Bridge
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
@@ -54,6 +56,26 @@ async def test_rest_shows_rules_triggers_and_the_trace_of_an_event(
         assert [rule["name"] for rule in (await client.get("/v1/rules")).json()["rules"]] == ["mine"]
         assert (await client.get("/readyz?verbose")).status_code == 200
         assert 'bridge_runs_created_total{rule="mine"}' in (await client.get("/metrics")).text
+
+
+async def test_changes_need_a_token_and_questions_do_not(bridges: Bridges, dataset: str, database_url: str) -> None:
+    engine = create_engine(database_url)
+    tokens = Tokens(create_sessions(engine))
+    may = (await tokens.create(f"{dataset}-may", ["bridge:write"], None))[1]
+    other = (await tokens.create(f"{dataset}-other", ["monitor:write"], None))[1]
+    await engine.dispose()
+    changes = [("/v1/rules/files:pause", {}), ("/v1/rules/files:resume", {}), ("/v1/dead-letters:replay", {})]
+    async with bridges.running(file_rule(dataset), bridge_require_tokens=True) as bridge, rest(bridge) as client:
+        for path, body in changes:
+            without = await client.post(path, json=body)
+            wrong = await client.post(path, json=body, headers={"Authorization": f"Bearer {other}"})
+            right = await client.post(path, json=body, headers={"Authorization": f"Bearer {may}"})
+            assert (without.status_code, wrong.status_code) == (401, 403), path
+            # To replay nothing in particular is refused, but by another word.
+            assert right.status_code == (422 if "replay" in path else 200), right.text
+        event = to_structured(file_arrived(dataset))
+        assert (await client.post("/v1/rules:test", json=event)).status_code == 200
+        assert (await client.get("/v1/rules")).status_code == 200
 
 
 async def test_rest_refuses_what_it_does_not_know_in_plain_words(bridges: Bridges, dataset: str) -> None:
