@@ -77,7 +77,7 @@ def _arguments(url: str) -> dict[str, Any]:
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
     }
-    query = dict(parse_qsl(parts.query))
+    query: dict[str, Any] = dict(parse_qsl(parts.query))
     if "port" in query:
-        query["port"] = int(query["port"])  # type: ignore[assignment]
+        query["port"] = int(query["port"])
     return {key: value for key, value in {**found, **query}.items() if value is not None}

@@ -14,7 +14,7 @@ from datalab.local.backoff import Backoff
 from datalab.local.child import Child
 from datalab.local.marked import end_marked
 from datalab.local.parts.base import Lab, Part, PartError
-from datalab.local.state import PartStatus
+from datalab.local.state import PartState, PartStatus
 from datalab.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -182,7 +182,7 @@ class PartRunner:
         self._set("backing-off", f"{reason}; starts again in {delay:.1f} s")
         await asyncio.sleep(delay)
 
-    def _well(self, state: str) -> None:
+    def _well(self, state: PartState) -> None:
         if self.status.start_seconds is None:
             self.status.start_seconds = round(time.monotonic() - self._began, 2)
         self.status.checked = time.time()
@@ -196,8 +196,8 @@ class PartRunner:
             restarts=self.status.restarts,
         )
 
-    def _set(self, state: str, reason: str | None = None) -> None:
-        self.status.state = state  # type: ignore[assignment]
+    def _set(self, state: PartState, reason: str | None = None) -> None:
+        self.status.state = state
         self.status.reason = reason
         self._changed()
 

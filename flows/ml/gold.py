@@ -29,7 +29,10 @@ class PinnedGold:
         """One number per row, from its content alone: equal rows of any version have the same."""
         import pandas as pd
 
-        return pd.util.hash_pandas_object(self.rows[sorted(self.rows.columns)], index=False).to_numpy()  # type: ignore[no-any-return]
+        hashes: NDArray[np.uint64] = pd.util.hash_pandas_object(
+            self.rows[sorted(self.rows.columns)], index=False
+        ).to_numpy()
+        return hashes
 
 
 def count_new(current: NDArray[np.uint64], known: NDArray[np.uint64] | None) -> int:

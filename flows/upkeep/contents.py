@@ -106,7 +106,8 @@ def _hashes(column: Any) -> Hashes:
     distinct = encoded.dictionary.to_numpy(zero_copy_only=False)
     hashed = np.append(pd.util.hash_array(distinct, categorize=False), np.uint64(0))
     places = encoded.indices.fill_null(len(distinct)).to_numpy(zero_copy_only=False)
-    return hashed[places]  # type: ignore[no-any-return]
+    found: Hashes = hashed[places]
+    return found
 
 
 def _short(total: int) -> str:

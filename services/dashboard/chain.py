@@ -6,6 +6,7 @@ Each source may be away; the chain is then what the others know, and `Look.away`
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from datalab.trace.events import chain_of, find_event
@@ -55,16 +56,15 @@ def _correlation(triggers: list[tracing.Trigger]) -> str | None:
     return triggers[0].correlation_id if triggers else None
 
 
+def _delivery_page(token: str | None, wanted: dict[str, str], rest: Rest) -> tracing.Deliveries:
+    return rest.get("/v1/deliveries", tracing.Deliveries, page_size=_PAGE, page_token=token, **wanted)
+
+
 def _deliveries(look: Look, **wanted: str) -> list[tracing.Delivery]:
     found: list[tracing.Delivery] = []
     token: str | None = None
     while True:
-        page = look.ask(
-            "notifier",
-            lambda rest, token=token: rest.get(  # type: ignore[misc]
-                "/v1/deliveries", tracing.Deliveries, page_size=_PAGE, page_token=token, **wanted
-            ),
-        )
+        page = look.ask("notifier", partial(_delivery_page, token, wanted))
         if page is None:
             return found
         found += page.deliveries

@@ -69,7 +69,8 @@ def completed(lab: Lab, run_id: str, within_s: float = 120.0) -> dict[str, Any]:
 def artifacts(lab: Lab, run_id: str) -> list[dict[str, Any]]:
     """What the run left for people."""
     body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
-    return post(f"{lab.addresses.prefect_api}/artifacts/filter", body)  # type: ignore[no-any-return]
+    found: list[dict[str, Any]] = post(f"{lab.addresses.prefect_api}/artifacts/filter", body)
+    return found
 
 
 def get(url: str, **params: Any) -> Any:
@@ -87,7 +88,8 @@ def post(url: str, body: Any) -> Any:
 def messages(lab: Lab, channel: str, contains: str) -> list[dict[str, Any]]:
     """Messages in the inbox that mention this."""
     answer = get(f"{lab.addresses.inbox}/api/messages", channel=channel, contains=contains)
-    return answer["messages"]  # type: ignore[no-any-return]
+    found: list[dict[str, Any]] = answer["messages"]
+    return found
 
 
 def user_topic(lab: Lab) -> str:

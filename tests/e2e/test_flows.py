@@ -36,7 +36,7 @@ def stocks(lab: Lab) -> None:
 def runs_of(lab: Lab, deployment: str, tag: str) -> list[dict[str, Any]]:
     """Runs of a deployment that bear a tag."""
     body = {"flow_runs": {"tags": {"all_": [tag]}}, "deployments": {"name": {"any_": [deployment]}}}
-    return post(f"{lab.addresses.prefect_api}/flow_runs/filter", body)  # type: ignore[no-any-return]
+    return list(post(f"{lab.addresses.prefect_api}/flow_runs/filter", body))
 
 
 def events(lab: Lab, topic: str) -> list[dict[str, Any]]:

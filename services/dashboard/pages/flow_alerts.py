@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from services.dashboard.answers.monitor import Alert, Alerts
@@ -12,7 +14,8 @@ from services.dashboard.views.alerts import most_severe_first
 from services.dashboard.views.tones import Tone, tone
 
 _SHOWN = 50
-_BADGES: dict[Tone, str] = {"bad": "red", "warn": "orange", "busy": "blue", "good": "green", "plain": "gray"}
+_Color = Literal["red", "orange", "blue", "green", "gray"]
+_BADGES: dict[Tone, _Color] = {"bad": "red", "warn": "orange", "busy": "blue", "good": "green", "plain": "gray"}
 
 
 def show(site: Site, look: Look) -> None:
@@ -33,7 +36,7 @@ def show(site: Site, look: Look) -> None:
 def _card(site: Site, alert: Alert) -> None:
     words = site.words
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.badge(plain(words.name("severity", alert.severity)), color=_BADGES[tone(alert.severity)])  # type: ignore[arg-type]
+        st.badge(plain(words.name("severity", alert.severity)), color=_BADGES[tone(alert.severity)])
         with st.container(width="stretch", gap=None):
             st.text(alert.summary)
             since = words("alerts.since", at=words.time(alert.starts_at), ago=words.ago(alert.starts_at, site.now()))

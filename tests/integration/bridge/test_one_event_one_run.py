@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -61,7 +62,7 @@ async def test_an_instance_that_handles_an_event_at_the_same_time_makes_no_secon
     async with bridges.running(rule), bridges.running(rule, bridge_group=f"{bridges.group}-zombie"):
         await publisher.publish_many(events)
         for event in events:
-            await eventually(lambda event=event: prefect.runs_of(event))  # type: ignore[misc]
+            await eventually(partial(prefect.runs_of, event))
     assert [len(await prefect.runs_of(event)) for event in events] == [1] * 10
 
 

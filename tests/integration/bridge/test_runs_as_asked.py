@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from datalab.bus.publisher import Publisher
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
 from tests.integration.bridge.test_dead_letters import own_letters
@@ -18,7 +20,7 @@ async def test_name_labels_and_queue_reach_prefect_by_either_way(
     await publisher.publish_many(batch)  # before the bridge is there, so that they come as one batch
     async with bridges.running(asked):
         for event in batch:
-            await eventually(lambda event=event: prefect.runs_of(event))  # type: ignore[misc]  # mypy cannot infer it
+            await eventually(partial(prefect.runs_of, event))
         await publisher.publish(alone := file_arrived(dataset, "alone.csv"))
         await eventually(lambda: prefect.runs_of(alone))
     for event in [*batch, alone]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -34,8 +35,8 @@ async def test_rest_shows_rules_triggers_and_the_trace_of_an_event(
         await eventually(lambda: prefect.runs_of(events[-1]))
         await prefect.set_state((await prefect.runs_of(events[0]))[0]["id"], "CANCELLED")
 
-        async def trace() -> dict:  # type: ignore[type-arg]
-            return (await client.get(f"/v1/events/{events[0].id}/trace")).json()["triggers"][0]
+        async def trace() -> dict[str, Any]:
+            return dict((await client.get(f"/v1/events/{events[0].id}/trace")).json()["triggers"][0])
 
         trigger = await eventually(trace, until=lambda t: t["run_state"] == "CANCELLED" and len(t["states"]) == 2)
         assert trigger["run_url"] == f"{prefect_api_url.removesuffix('/api')}/runs/flow-run/{trigger['flow_run_id']}"

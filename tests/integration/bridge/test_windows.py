@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,8 +175,7 @@ async def test_a_windows_run_that_cannot_be_is_dead_with_all_its_events_and_star
     async with bridges.running(pairs, bridge_deployment_patience_s=0.0):
         await publisher.publish_many(events)
         letters = [
-            (await eventually(lambda event=event: own_letters(kafka_bootstrap, bridges.group, event)))[0]  # type: ignore[misc]  # mypy cannot infer it
-            for event in events
+            (await eventually(partial(own_letters, kafka_bootstrap, bridges.group, event)))[0] for event in events
         ]
         assert all("is not registered" in letter.reason for letter in letters)
         await prefect.deploy(f"{dataset}/load")

@@ -37,7 +37,7 @@ class Prefect:
         """The JSON that `python flows/manage_deployments.py WORDS` answers."""
         answer = self.run("python", "flows/manage_deployments.py", *words, "--json", cwd=cwd)
         assert answer.returncode == 0, answer.stderr
-        return json.loads(answer.stdout)  # type: ignore[no-any-return]
+        return list(json.loads(answer.stdout))
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON that the API answers; None for an empty answer."""
@@ -47,7 +47,7 @@ class Prefect:
 
     def deployment(self, full_name: str) -> dict[str, Any]:
         """The deployment as the server keeps it."""
-        return self.request("GET", f"/deployments/name/{full_name}")  # type: ignore[no-any-return]
+        return dict(self.request("GET", f"/deployments/name/{full_name}"))
 
 
 @pytest.fixture(scope="session")

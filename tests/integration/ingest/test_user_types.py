@@ -15,13 +15,14 @@ from datalab.bus.user_topics import user_topics
 
 from .conftest import RunningIngest, ShiftedClock, StartIngest
 
+PROPERTIES = {"order": {"type": "string"}, "total": {"type": "number", "minimum": 0}}
 ORDER = {
     "type": "object",
-    "properties": {"order": {"type": "string"}, "total": {"type": "number", "minimum": 0}},
+    "properties": PROPERTIES,
     "required": ["order"],
     "additionalProperties": False,
 }
-WIDER = {**ORDER, "properties": {**ORDER["properties"], "note": {"type": "string"}}}  # type: ignore[dict-item]
+WIDER = {**ORDER, "properties": {**PROPERTIES, "note": {"type": "string"}}}
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ async def test_a_record_that_is_no_event_is_buried_and_the_next_is_handled(
     async with Publisher(kafka_bootstrap, "tests") as publisher:
         broken = [
             EncodedRecord(dataset.encode(), b"{not json", [("ce_id", b"1")]),
-            EncodedRecord(dataset.encode(), None, []),  # type: ignore[arg-type]
+            EncodedRecord(dataset.encode(), None, []),  # type: ignore[arg-type]  # a record without a value
         ]
         refs = [await publisher.publish_record("lab.quality", record) for record in broken]
     await taps.publish(quality_failed(dataset))

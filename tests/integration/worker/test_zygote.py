@@ -28,7 +28,7 @@ async def parent_of(folder: Path, *modules: str, entrypoints: tuple[str, ...] = 
 def job(folder: Path, **fields: object) -> Job:
     key = uuid.uuid4().hex
     usual = {"environment": dict(os.environ), "directory": str(folder), "fork": True, "entrypoint": "one.py:one"}
-    return Job(**{"key": key, "flow_run_id": str(uuid.uuid4()), **usual, **fields})  # type: ignore[arg-type]
+    return Job(**{"key": key, "flow_run_id": str(uuid.uuid4()), **usual, **fields})  # type: ignore[arg-type]  # fields of every type
 
 
 def sockets_of(pid: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -125,7 +124,7 @@ class Services:
         if request.url.port in self.away:
             raise httpx.ConnectError("refused", request=request)
         answer = self.answers.get(f"{request.method} {request.url.path}", self.answers.get(request.url.path))
-        if isinstance(answer, Callable):  # type: ignore[arg-type]
+        if callable(answer):
             answer = answer(request)
         if isinstance(answer, httpx.Response):
             return answer

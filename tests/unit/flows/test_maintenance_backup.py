@@ -53,7 +53,7 @@ def table(tmp_path: Path) -> LakeTable:
     """A partitioned table with three versions, in a directory with a space, under names that need escaping."""
     path = tmp_path / "my lake" / "silver" / "stocks"
     for mode in ("error", "append", "overwrite"):
-        write_deltalake(str(path), ROWS, mode=mode, partition_by=["region"])  # type: ignore[arg-type]
+        write_deltalake(str(path), ROWS, mode=mode, partition_by=["region"])  # type: ignore[arg-type]  # a text of its literals
     return LakeTable(DATASET, "silver", "stocks", Table(str(path)))
 
 
@@ -153,7 +153,7 @@ def test_a_copy_that_is_not_what_was_read_does_not_count_and_old_backups_stay(
     make(0, keep=1)
 
     def rotten_disk(*args: object, **kwargs: object) -> Path:
-        made = copy_snapshot(*args, **kwargs)  # type: ignore[arg-type]
+        made = copy_snapshot(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
         file = next(made.rglob("*.parquet"))
         file.write_bytes(file.read_bytes()[::-1])
         return made
@@ -215,7 +215,7 @@ def test_a_kill_between_copy_and_rename_leaves_nothing_that_counts(
 
 
 def test_a_full_disk_is_said_before_anything_is_copied(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_000, 1_000))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_000, 1_000))  # type: ignore[attr-defined]  # the type of what it answers
     with pytest.raises(BackupError, match=r"with its trial restore needs .* MB free; nothing was deleted. Make room"):
         make()
 

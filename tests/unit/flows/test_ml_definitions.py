@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prefect.exceptions import ParameterTypeError
@@ -105,8 +105,8 @@ def test_a_wrong_parameter_is_refused_by_name(parameter: str, value: Any) -> Non
         mlops_training_pipeline.validate_parameters({parameter: value})
 
 
-def updated(layer: str, table: str, dataset: str = "stocks") -> Any:
-    data = DatasetUpdated(dataset=dataset, layer=layer, table=table, version=7, rows_in=1, rows_written=1)  # type: ignore[arg-type]
+def updated(layer: Literal["silver", "gold"], table: str, dataset: str = "stocks") -> Any:
+    data = DatasetUpdated(dataset=dataset, layer=layer, table=table, version=7, rows_in=1, rows_written=1)
     return new_event(data, source="/test")
 
 

@@ -24,7 +24,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def lab_state(layout: LabLayout, **values: object) -> LabState:
-    return LabState(layout.lab_id, str(layout.home), **values)  # type: ignore[arg-type]
+    return LabState(layout.lab_id, str(layout.home), **values)  # type: ignore[arg-type]  # fields of every type
 
 
 def test_a_state_reads_back_as_written(tmp_path: Path) -> None:
