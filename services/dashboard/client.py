@@ -32,9 +32,11 @@ class RefusedError(Exception):
 class Rest:
     """One service. Safe to be used by several threads."""
 
-    def __init__(self, service: str, url: str, client: httpx.Client) -> None:
+    def __init__(self, service: str, url: str, client: httpx.Client, token: str = "") -> None:
+        """`token` is shown with changes, and with nothing else."""
         self.service, self.url = service, url
         self._client = client
+        self._shown = {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str, kind: type[Answer], **params: Any) -> Answer:
         """The answer to a GET; parameters that are None are left out. Raises ServiceAwayError, RefusedError."""
@@ -42,11 +44,11 @@ class Rest:
 
     def put(self, path: str, kind: type[Answer], body: Mapping[str, Any], etag: str | None = None) -> Answer:
         """The answer to a PUT of JSON; with `etag`, only if nobody changed it since. Raises as `get` does."""
-        return self._ask(kind, "PUT", path, json=dict(body), headers={"If-Match": etag} if etag else {})
+        return self._ask(kind, "PUT", path, json=dict(body), headers=self._shown | ({"If-Match": etag} if etag else {}))
 
     def delete(self, path: str, kind: type[Answer]) -> Answer:
         """The answer to a DELETE. Raises as `get` does."""
-        return self._ask(kind, "DELETE", path)
+        return self._ask(kind, "DELETE", path, headers=self._shown)
 
     def _ask(self, kind: type[Answer], method: str, path: str, **request: Any) -> Answer:
         try:

@@ -22,7 +22,8 @@ class Look:
             "monitor": settings.monitor_url,
             "notifier": settings.notifier_url,
         }
-        self._services = {name: Rest(name, url, client) for name, url in urls.items()}
+        token = settings.dashboard_token.get_secret_value() if settings.dashboard_token else ""
+        self._services = {name: Rest(name, url, client, token) for name, url in urls.items()}
         self.away: dict[str, str] = {}
 
     def ask(self, service: Service, question: Callable[[Rest], Value]) -> Value | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from datalab.runtime.settings import LabSettings
 
@@ -25,6 +25,9 @@ class DashboardSettings(LabSettings):
     dashboard_deadline_s: float = Field(default=5.0, gt=0)
     # How long a trace may read topics.
     dashboard_trace_deadline_s: float = Field(default=15.0, gt=0)
+
+    # For changes that people make here, where the monitor wants a token: one with the scope monitor:write.
+    dashboard_token: SecretStr | None = None
 
     bridge_url: str = "http://127.0.0.1:8082"
     monitor_url: str = "http://127.0.0.1:8083"

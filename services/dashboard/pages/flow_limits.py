@@ -116,6 +116,8 @@ def _send(
     except RefusedError as error:
         if error.status == 412:
             notes = [("warning", words("limits.changed"))]
+        elif error.status in {401, 403}:
+            notes = [("error", words("limits.token", reason=plain(error.detail)))]
         else:
             notes = [
                 ("error", words("limits.refused", field=code(field), reason=plain(reason)))

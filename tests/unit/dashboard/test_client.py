@@ -73,3 +73,14 @@ def test_who_is_away_is_asked_once(services: Services) -> None:
     assert len(services.asked) == 1
     assert look.away == {"monitor": f"ConnectError at {URL}"}
     assert look.ask("bridge", lambda rest: rest.get("/v1/rules", Rules)) is not None
+
+
+def test_a_token_is_shown_with_changes_only() -> None:
+    services = Services({"/v1/rules": {"rules": [RULE]}, "PUT /v1/rules/x": RULE, "DELETE /v1/rules/x": RULE})
+    monitor = Rest("monitor", URL, services.client(), "dlt_planted")
+    monitor.get("/v1/rules", Rules)
+    monitor.put("/v1/rules/x", Rule, {"enabled": True}, '"1"')
+    monitor.delete("/v1/rules/x", Rule)
+    shown = [request.headers.get("Authorization") for request in services.asked]
+    assert shown == [None, "Bearer dlt_planted", "Bearer dlt_planted"]
+    assert services.asked[1].headers["If-Match"] == '"1"'

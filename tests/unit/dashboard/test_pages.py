@@ -154,6 +154,20 @@ def test_an_invalid_limit_shows_the_field_and_its_problem_and_keeps_what_was_ent
     assert page.number_input(key=field).value == -5.0
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_where_the_monitor_wants_a_token_the_page_says_how_to_give_it_one(services: Services, status: int) -> None:
+    services.answers["PUT /v1/thresholds/flow-duration/max_duration_s"] = httpx.Response(
+        status, json={"detail": "a bearer token is required"}
+    )
+    page = open_page()
+    page.number_input(key='limits-flow-duration-max_duration_s-"2.0"-value').set_value(900.0)
+    save(page)
+
+    (problem,) = page.error
+    assert "DASHBOARD_TOKEN" in problem.value
+    assert "a bearer token is required" in problem.value
+
+
 def test_a_limit_that_somebody_else_changed_is_not_overwritten(services: Services) -> None:
     services.answers["PUT /v1/thresholds/flow-duration/max_duration_s"] = httpx.Response(
         412, json={"detail": "changed"}
