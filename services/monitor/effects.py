@@ -14,14 +14,16 @@ from datalab.store.engine import Sessions
 from schemas.catalog import parse_data
 from services.monitor import checks, episodes, measurements, metrics, runs
 from services.monitor.advance import Outcome
+from services.monitor.concerns import Pair, concerns_of
 from services.monitor.decide import Action
 from services.monitor.judgement import bearing
 from services.monitor.limit_store import limits_of
 from services.monitor.overlooked import overlooked
-from services.monitor.quiet import Pair, divide
+from services.monitor.quiet import divide
 from services.monitor.reading import Occurrence
 from services.monitor.rules import AlertRules
-from services.monitor.troubles import held_events, with_troubles
+from services.monitor.troubles import held_events
+from services.monitor.turns import Turns
 from services.monitor.wording import Pages
 
 log = get_logger(__name__)
@@ -41,16 +43,18 @@ class Effects:
     ) -> None:
         self._sessions, self._rules, self._clock = sessions, rules, clock
         self._pages, self._changed = pages, changed
-        self._begun = clock.now()
+        self._begun, self._turns = clock.now(), Turns()
 
     async def take(self, occurrences: Sequence[Occurrence]) -> None:
-        """Store the effects of all in one transaction; durable on return, and the same however often it is called."""
+        """Store the effects of all in one transaction; durable on return, and the same however often it is called.
+        Others may be stored meanwhile; those about the same trouble wait."""
         now, rules = self._clock.now(), self._rules()
-        async with self._sessions.begin() as session:
+        concerns = concerns_of(rules, occurrences)
+        async with self._turns.of(concerns.well.keys(), concerns.bad), self._sessions.begin() as session:
             ran = await runs.remember(session, occurrences, now)
             await checks.remember(session, occurrences)
             measured = await measurements.remember(session, occurrences, now)
-            pairs, well = await divide(session, await self._concerned(session, rules, occurrences))
+            pairs, well = await divide(session, concerns)
             outcomes = await self._apply(session, rules, pairs, now)
         self._measure(occurrences, ran, measured, now)
         for rule, count in well.items():
@@ -69,21 +73,6 @@ class Effects:
             pairs += await overlooked(session, rules.rules)
             outcomes = await self._apply(session, rules, pairs, self._clock.now(), again=True)
         self._report(pairs, outcomes)
-
-    async def _concerned(
-        self, session: AsyncSession, rules: AlertRules, occurrences: Sequence[Occurrence]
-    ) -> list[Pair]:
-        """Each event with the rules that it may do anything to. Nearly every run starts and ends without a trouble of
-        its own, and to look that up for each would cost as much as all the rest."""
-        types = {o.event.type for o in occurrences}
-        silent = {r.name for r in rules.rules if not r.remembers_ends and types.isdisjoint(r.on)}
-        silent -= await with_troubles(session, silent)
-        return [
-            (rule, o)
-            for o in occurrences
-            for rule in rules.matching(o.event.type)
-            if rule.name not in silent and rule.concerns(o.data)
-        ]
 
     async def _apply(
         self, session: AsyncSession, rules: AlertRules, pairs: Sequence[Pair], now: datetime, *, again: bool = False

@@ -13,6 +13,9 @@ from schemas.envelope import Event, event_id
 if TYPE_CHECKING:
     from services.monitor.rules import AlertRule
 
+# What may be the key of a cache: 1, 1.0 and True are the same one, though not the same label.
+_TEXTS = frozenset({str, type(None)})
+
 
 def labels_of(rule: AlertRule, event: Event) -> dict[str, str]:
     """The rule's labels with their values; a field the event does not have (an ad-hoc run's deployment) is left out.
@@ -25,6 +28,20 @@ def labels_of(rule: AlertRule, event: Event) -> dict[str, str]:
 def fingerprint(rule: str, labels: Mapping[str, str]) -> str:
     """Identifies the trouble for ever: 32 hexadecimal digits from rule and labels, in any order of labels."""
     return _fingerprint(rule, tuple(sorted(labels.items())))
+
+
+def fingerprint_of(rule: AlertRule, event: Event) -> str:
+    """Of the trouble that the event, to this rule, is about. Asked for each event, so it makes no labels where the same
+    were seen before."""
+    values = tuple([event.data.get(name) for name in rule.labels])
+    if rule.metric is None and _TEXTS.issuperset(map(type, values)):
+        return _of_texts(rule.name, rule.labels, values)
+    return fingerprint(rule.name, labels_of(rule, event))
+
+
+@lru_cache(maxsize=20_000)
+def _of_texts(rule: str, names: tuple[str, ...], values: tuple[str | None, ...]) -> str:
+    return fingerprint(rule, {name: text for name, text in zip(names, values, strict=True) if text is not None})
 
 
 @lru_cache(maxsize=20_000)  # a lab's deployments and datasets are few, and each event asks for one

@@ -7,7 +7,7 @@ the rows that it changes, so that whoever decides on the same trouble comes befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,11 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datalab.store.tables.monitor import ConditionRow, EpisodeRow
 from services.monitor.bulk import as_arrays, rows_of
-from services.monitor.identity import fingerprint, labels_of
-from services.monitor.reading import Occurrence
-from services.monitor.rules import AlertRule
+from services.monitor.concerns import Concerns, Marked, Pair
+from services.monitor.identity import fingerprint_of
+from services.monitor.troubles import lock, with_troubles
 
-Pair = tuple[AlertRule, Occurrence]
 _GIVEN = ("fingerprint", "rule", "last_good_at")
 _TABLE = ConditionRow.metadata.tables[ConditionRow.__tablename__]
 
@@ -34,16 +33,18 @@ class Divided(NamedTuple):
     well: dict[str, int]
 
 
-async def divide(session: AsyncSession, pairs: Sequence[Pair]) -> Divided:
+async def divide(session: AsyncSession, concerns: Concerns) -> Divided:
     """Remember what is well; what is about a trouble is left to be decided."""
-    prints = [fingerprint(rule.name, labels_of(rule, o.event)) for rule, o in pairs]
-    ends = [rule.remembers_ends and o.event.type in rule.resolved_by for rule, o in pairs]
-    loud = {print_ for print_, is_end in zip(prints, ends, strict=True) if not is_end}
-    well = _newest(prints, pairs, loud)
-    loud |= await _in_trouble(session, await _remember(session, well)) if well else set()
+    ends = await _awaited(session, concerns.ends)
+    loud = {*concerns.bad, *(print_ for print_, _ in ends)}
+    if loud and concerns.well:
+        # What is decided about is locked later; in two goes, two instances could each wait for the other.
+        await lock(session, {*loud, *concerns.well})
+    if concerns.well:
+        loud |= await _in_trouble(session, await _remember(session, concerns.well))
     counts: dict[str, int] = {}
     to_decide = []
-    for print_, pair in zip(prints, pairs, strict=True):
+    for print_, pair in (*concerns.marked, *ends):
         if print_ in loud:
             to_decide.append(pair)
         else:
@@ -51,16 +52,14 @@ async def divide(session: AsyncSession, pairs: Sequence[Pair]) -> Divided:
     return Divided(to_decide, counts)
 
 
-def _newest(prints: Sequence[str], pairs: Sequence[Pair], loud: set[str]) -> dict[str, tuple[str, datetime]]:
-    """By fingerprint, the rule and the newest time at which it was well."""
-    newest: dict[str, tuple[str, datetime]] = {}
-    for print_, (rule, (event, _)) in zip(prints, pairs, strict=True):
-        if print_ not in loud and (print_ not in newest or newest[print_][1] < event.time):
-            newest[print_] = (rule.name, event.time)
-    return newest
+async def _awaited(session: AsyncSession, ends: Iterable[Pair]) -> list[Marked]:
+    """Those of the ends that are about an alert that fires or an event that is held back."""
+    troubled = await with_troubles(session, {rule.name for rule, _ in ends})
+    marked = [(fingerprint_of(rule, o.event), (rule, o)) for rule, o in ends if rule.name in troubled]
+    return [(print_, pair) for print_, pair in marked if print_ in troubled[pair[0].name]]
 
 
-async def _remember(session: AsyncSession, well: dict[str, tuple[str, datetime]]) -> list[str]:
+async def _remember(session: AsyncSession, well: Mapping[str, tuple[str, datetime]]) -> list[str]:
     """Store the times; returns the fingerprints of those that were in trouble once, and may be now."""
     # Sorted, so that two instances lock them in the same order.
     rows = [dict(zip(_GIVEN, (print_, *well[print_]), strict=True)) for print_ in sorted(well)]

@@ -36,7 +36,8 @@ async def remember(session: AsyncSession, occurrences: Sequence[Occurrence], now
     told = [(event, data) for event, data in occurrences if _is_state(data)]
     statement, news = _newest_wins(), list[RunState]()
     for wave in waves(_lasting(told), key=lambda state: state[1].run_id):
-        rows = [_values(event, data, now) for event, data in wave]
+        # Sorted, so that two batches lock them in the same order.
+        rows = [_values(event, data, now) for event, data in sorted(wave, key=lambda state: state[1].run_id)]
         stored = await session.execute(statement, {**as_arrays(_GIVEN, rows), "now": now})
         changed = set(stored.scalars())
         news += [data for _, data in wave if data.run_id in changed]

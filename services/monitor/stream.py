@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from datalab.bus.batch import TakenRecord
 from datalab.runtime.logs import get_logger
 from services.monitor import metrics
 from services.monitor.faust_app import faust_app, quieten
+from services.monitor.lanes import Lanes
 from services.monitor.progress import Partition, Progress
 
 log = get_logger(__name__)
@@ -25,10 +27,11 @@ _TICK_S = 1.0
 _ANSWER_S = 5.0
 _LAST_COMMIT_S = 0.5
 _STOP_S = 2.0
+_AT_ONCE = 4  # batches on their way to Postgres, each with a connection
 
 
 class Taker(Protocol):
-    """What becomes of records, in two steps: the next batch is read while one is stored."""
+    """What becomes of records, in two steps: the next batch is read while others are stored, several at a time."""
 
     async def read(self, records: Sequence[TakenRecord]) -> Any:
         """What there is to store. Changes nothing, and raises nothing."""
@@ -57,8 +60,7 @@ class EventStream:
     ) -> None:
         self._taker, self._progress, self._broker_answers = taker, progress, broker_answers
         self._folder, self._ready = folder, False
-        self._storing: asyncio.Task[None] | None = None
-        self._lost: str | None = None  # why a batch that had begun was not stored
+        self._lanes = Lanes(_AT_ONCE)
         self._committed: dict[Partition, int] = {}
         self.stuck = False  # whether a thread of faust did not end, so that the process would not either
         self._app = faust_app(bootstrap, group, folder)
@@ -89,8 +91,7 @@ class EventStream:
             await self._commit(_LAST_COMMIT_S)
         finally:
             starting.cancel()
-            if self._storing is not None:
-                self._storing.cancel()  # rolled back; it is seen again
+            self._lanes.cancel()  # rolled back; they are seen again
             await self._stop()
 
     async def check(self) -> str | None:
@@ -108,21 +109,13 @@ class EventStream:
                 continue
             try:
                 read = await self._taker.read(batch.records)
-                if self._storing is not None:
-                    await asyncio.wait({self._storing})
             except BaseException as error:
-                self._lost = self._lost or repr(error)
+                self._lanes.lost = self._lanes.lost or repr(error)
                 raise
-            if self._lost is None:
-                self._storing = asyncio.create_task(self._store(read, partition, batch.offset), name="store")
+            await self._lanes.add(partition, partial(self._store, read, partition, batch.offset))
 
     async def _store(self, read: Any, partition: Partition, offset: int) -> None:
-        try:
-            await self._taker.store(read)
-        except BaseException as error:
-            # What comes after a batch that was not stored must not be stored either. The watch ends the process.
-            self._lost = repr(error)
-            raise
+        await self._taker.store(read)
         self._progress.done(partition, offset)
 
     async def _look_after(self) -> None:
@@ -179,8 +172,8 @@ class EventStream:
             raise StreamStalledError(f"faust did not start: {error!r}")
         if self._app.crashed:
             raise StreamStalledError(f"faust crashed: {self._app.crash_reason!r}")
-        if self._lost is not None:
-            raise StreamStalledError(f"a batch was not stored: {self._lost}")
+        if self._lanes.lost is not None:
+            raise StreamStalledError(f"a batch was not stored: {self._lanes.lost}")
         reason = self._progress.stalled(broker_answers=True)
         if reason is None:
             return

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Self
 
 from asyncpg import DeadlockDetectedError, UniqueViolationError
-from sqlalchemy import ARRAY, Insert, Select, Update, any_, bindparam, insert, select, union, update
+from sqlalchemy import ARRAY, CompoundSelect, Insert, Select, Update, any_, bindparam, insert, select, union, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -80,13 +80,30 @@ async def held_events(session: AsyncSession) -> list[tuple[str, Event]]:
     return [(row.rule, Event.model_validate(row.held_event)) for row in await session.execute(query)]
 
 
-async def with_troubles(session: AsyncSession, rules: Collection[str]) -> set[str]:
-    """Which of these rules have an alert that fires or an event that is held back."""
-    if not rules:
-        return set()
-    held = select(ConditionRow.rule).where(ConditionRow.held_event.is_not(None), ConditionRow.rule.in_(list(rules)))
-    firing = select(EpisodeRow.rule).where(EpisodeRow.status == "firing", EpisodeRow.rule.in_(list(rules)))
-    return set((await session.execute(union(held, firing))).scalars())
+async def with_troubles(session: AsyncSession, rules: Collection[str]) -> dict[str, set[str]]:
+    """Of these rules those that have an alert that fires or an event that is held back, each with the fingerprints."""
+    found: dict[str, set[str]] = {}
+    if rules:
+        for row in await session.execute(_troubled(), {"rules": sorted(rules)}):
+            found.setdefault(row.rule, set()).add(row.fingerprint)
+    return found
+
+
+async def lock(session: AsyncSession, prints: Collection[str]) -> None:
+    """Lock those that there are, in the one order in which all are locked."""
+    await session.execute(_locked(), {"prints": sorted(prints)})
+
+
+@cache
+def _troubled() -> CompoundSelect[Any]:
+    rules = bindparam("rules", type_=ARRAY(_TABLE.c.rule.type))
+    held = select(ConditionRow.rule, ConditionRow.fingerprint).where(
+        ConditionRow.held_event.is_not(None), ConditionRow.rule == any_(rules)
+    )
+    firing = select(EpisodeRow.rule, EpisodeRow.fingerprint).where(
+        EpisodeRow.status == "firing", EpisodeRow.rule == any_(rules)
+    )
+    return union(held, firing)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.runs import RunFailed
-from services.monitor.identity import episode_id, fingerprint, labels_of
+from services.monitor.identity import episode_id, fingerprint, fingerprint_of, labels_of
 from services.monitor.rules import AlertRule
 from tests.support.monitor_events import quality_failed, run_event
 
@@ -39,6 +39,16 @@ def test_labels_come_from_the_payload() -> None:
 
 def test_a_run_without_deployment_has_no_such_label() -> None:
     assert labels_of(RULE, run_event(RunFailed, deployment=None)) == {"flow": "etl"}
+
+
+def test_the_short_way_to_a_fingerprint_gives_the_same() -> None:
+    rule = RULE.model_copy(update={"labels": ("flow", "deployment", "attempts")})
+    # 1, 1.0 and True are equal to Python, and other labels.
+    for attempts in (None, 1, 1.0, True, [1], "1"):
+        for deployment in (None, "etl/daily"):
+            event = run_event(RunFailed, deployment=deployment)
+            event = event.model_copy(update={"data": {**event.data, "attempts": attempts}})
+            assert fingerprint_of(rule, event) == fingerprint(rule.name, labels_of(rule, event))
 
 
 def test_an_episode_belongs_to_its_cause() -> None:
