@@ -295,7 +295,8 @@ def write_report(job: Job, run: RunReport) -> Path:
 def finish(job: Job, run: RunReport, page: Path) -> None:
     """Write what the gate found, and last the ledger: until then a run over the directory takes the file again."""
     with job.spark.session(0) as spark:
-        results.record(spark, job.table("quality"), job.dataset, run.staged, run.gate, run.run_id)
+        judged = results.Judged(run.staged.ingest_id, run.staged.uri, run.run_id)
+        results.record(spark, job.table("quality"), job.dataset, judged, run.gate)
         lake_books.record(spark, job.table("ledger"), job.dataset, _entry(run))
     key = f"medallion-{job.dataset.name.replace('_', '-')}"
     create_markdown_artifact(

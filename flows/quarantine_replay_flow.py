@@ -19,7 +19,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.config import FlowSettings
-from flows.lake import announcements, books, gold, replay
+from flows.lake import announcements, books, gold, replay, results
 from flows.lake.announcements import TableUpdate
 from flows.lake.datasets import Dataset, load_datasets, named_dataset
 from flows.lake.errors import BatchError, LakeError
@@ -94,24 +94,28 @@ def look_again(job: Job, file: Waiting) -> Replayed:
     with job.spark.session() as spark:
         _, measured = replay.judge_again(spark, job.table("bronze"), job.table("quarantine"), job.dataset, file)
     gate = measured.gate
+    gate.raise_if_refused(file.source_uri)
     return Replayed(file, gate.accepted, gate.quarantined, gate.dropped, gate.duplicates, gate)
 
 
 @task(name="replay-file", **_TASK)
 def replay_file(job: Job, file: Waiting) -> Replayed:
-    """Silver, Gold, ledger, events, and only then the quarantine: until that is done, the next run does all of it
-    again, which changes nothing."""
+    """Silver, Gold, events, the quality table, ledger, and only then the quarantine: until that is done, the next run
+    does all of it again, which changes nothing."""
     held = job.table("quarantine")
     with job.spark.session() as spark:
-        cause = f":replay:{held.version(spark)}"
         judged, measured = replay.judge_again(spark, job.table("bronze"), held, job.dataset, file)
+        measured.gate.raise_if_refused(file.source_uri)
         replayed = replay.merge_passed(spark, job.table("silver"), job.dataset, judged, measured, file)
+        events = [announcements.quality_rechecked(job.trace, job.dataset, held, replayed)]
         if replayed.merged:
             updates = _refresh(job, spark, replayed)
-            events = announcements.replayed(job.trace, job.dataset, updates, replayed, cause)
-            announcements.publish(job.kafka, events, "flows.quarantine-replay")
+            events += announcements.replayed(job.trace, job.dataset, updates, replayed)
+        announcements.publish(job.kafka, events, "flows.quarantine-replay")
+        judged_now = results.Judged(file.ingest_id, file.source_uri, job.trace.run_id, file.cause)
+        results.record(spark, job.table("quality"), job.dataset, judged_now, replayed.gate)
         if replayed.kept < file.rows:
-            _enter(job, spark, replayed, cause)
+            _enter(job, spark, replayed)
         replay.keep_failing(spark, held, job.dataset, judged, replayed)
     return replayed
 
@@ -127,7 +131,7 @@ def _refresh(job: Job, spark: Any, replayed: Replayed) -> list[TableUpdate]:
     return updates
 
 
-def _enter(job: Job, spark: Any, replayed: Replayed, cause: str) -> None:
+def _enter(job: Job, spark: Any, replayed: Replayed) -> None:
     """The ledger's line for the file with what has changed places."""
     ledger, file = job.table("ledger"), replayed.waiting
     earlier = books.latest(spark, ledger, file.ingest_id)
@@ -142,7 +146,7 @@ def _enter(job: Job, spark: Any, replayed: Replayed, cause: str) -> None:
     )
     now.check()
     entry = books.Entry(
-        file.ingest_id, file.source_uri, file.source_sha256, job.trace.run_id, books.COMPLETE, True, now, cause
+        file.ingest_id, file.source_uri, file.source_sha256, job.trace.run_id, books.COMPLETE, True, now, file.cause
     )
     books.record(spark, ledger, job.dataset, entry)
 

@@ -35,6 +35,9 @@ class _QualityChecked(EventData):
     report_uri: str | None = Field(
         default=None, description="Where the run puts its report with charts, if it makes one"
     )
+    replay: bool = Field(
+        default=False, description="Whether the rows were in quarantine, and were judged again by the rules of now"
+    )
 
     def subject(self) -> str:
         return self.dataset

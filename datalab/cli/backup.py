@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +59,10 @@ def verify(table: _AnyTable = None, version: _Version = None, as_json: _Json = F
 def restore(
     table: _Table,
     version: _Version = None,
-    to: Annotated[Path | None, typer.Option(help="Another directory than the table's own in the lake.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="Another place than the table's own in the lake: a directory, s3://BUCKET/PREFIX."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Move what is there aside, to NAME.replaced-TIME.")
     ] = False,
@@ -68,18 +70,17 @@ def restore(
 ) -> None:
     """Put a table back, and compare it with what was backed up: files, version, rows, values, schema, protocol."""
     from flows.upkeep.catalogue import chosen
-    from flows.upkeep.inventory import lake_directory
-    from flows.upkeep.restore import restore_held
+    from flows.upkeep.put_back import place_of, restore_held
 
     with plain_errors():
         settings = _settings()
         backup = chosen(_store(settings), table, version)
-        target = (to or lake_directory(settings.lake_root) / table).absolute()
+        target = place_of(table, settings, to)
         manifest = restore_held(
             backup.path, target, replace=replace, settings=settings, say=lambda line: typer.echo(line, err=True)
         )
     if as_json:
-        typer.echo(json.dumps({"restored": str(target), **backup.as_dict()}, ensure_ascii=False))
+        typer.echo(json.dumps({"restored": target, **backup.as_dict()}, ensure_ascii=False))
     else:
         typer.echo(
             f"{table}, version {manifest.version}, {manifest.content.rows:,} rows: restored to {target}, compared"

@@ -54,6 +54,22 @@ def quality_checked(
     return trace.event(SOURCE, data, staged.ingest_id, table.path, dataset.version, *limits)
 
 
+def quality_rechecked(trace: Trace, dataset: Dataset, held: Table, file: Replayed) -> Event:
+    """lab.quality.passed or failed of what was in quarantine of a file, `held` being the quarantine."""
+    gate = file.gate
+    data = (QualityPassed if gate.passed else QualityFailed)(
+        dataset=dataset.name,
+        table=held.path,
+        run_id=trace.run_id,
+        source_uri=file.waiting.source_uri,
+        rows_checked=gate.rows,
+        rows_failed=gate.rows_failed,
+        rules=list(gate.rules),
+        replay=True,
+    )
+    return trace.event(REPLAY, data, file.waiting.ingest_id, held.path, dataset.version, file.waiting.cause)
+
+
 def publish(bootstrap: str, events: list[Event], client_id: str = "flows.medallion-etl") -> None:
     """Publish each event and wait until it is acknowledged; raises AnnouncementError while Kafka is away."""
     from datalab.bus.publisher import SyncPublisher
@@ -87,9 +103,8 @@ def dataset_updated(trace: Trace, dataset: Dataset, staged: StagedFile, update: 
     return trace.event(SOURCE, data, staged.ingest_id, update.table.path, dataset.version)
 
 
-def replayed(trace: Trace, dataset: Dataset, updates: list[TableUpdate], file: Replayed, cause: str) -> list[Event]:
-    """lab.dataset.updated for the tables that records from quarantine went into. `cause` names the state of the
-    quarantine before: what is replayed from it is one thing however often it is tried."""
+def replayed(trace: Trace, dataset: Dataset, updates: list[TableUpdate], file: Replayed) -> list[Event]:
+    """lab.dataset.updated for the tables that records from quarantine went into."""
     return [
         trace.event(
             REPLAY,
@@ -108,7 +123,7 @@ def replayed(trace: Trace, dataset: Dataset, updates: list[TableUpdate], file: R
             file.waiting.ingest_id,
             update.table.path,
             dataset.version,
-            cause,
+            file.waiting.cause,
         )
         for update in updates
     ]

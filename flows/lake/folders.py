@@ -61,7 +61,7 @@ class Folder:
         FileNotFoundError for a bucket that is not there."""
         from pyarrow.fs import FileType
 
-        store = self._files()
+        store = self.file_system()
         if store.get_file_info(self.base).type == FileType.File:
             raise NotADirectoryError(f"{self} is no directory")
         found = sorted(info.base_name for info in self._list() if info.type == FileType.Directory)
@@ -72,12 +72,12 @@ class Folder:
 
     def last_change(self) -> datetime | None:
         """When something in it was last written; None if that is not known."""
-        times = (info.mtime for info in (self._files().get_file_info(self.base), *self._list(recursive=True)))
+        times = (info.mtime for info in (self.file_system().get_file_info(self.base), *self._list(recursive=True)))
         return max((time for time in times if time is not None), default=None)
 
     def size_of(self, path: str) -> int | None:
         """The bytes of a file; None if it is not there."""
-        info = self._files().get_file_info(f"{self.base}/{path}")
+        info = self.file_system().get_file_info(f"{self.base}/{path}")
         return info.size if info.is_file else None
 
     def read(self, path: str) -> bytes:
@@ -87,16 +87,17 @@ class Folder:
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """A file, to be read from its beginning on."""
-        with self._files().open_input_stream(f"{self.base}/{path}", compression=None) as file:
+        with self.file_system().open_input_stream(f"{self.base}/{path}", compression=None) as file:
             yield cast("BinaryIO", file)
 
     def _list(self, *, recursive: bool = False) -> list[FileInfo]:
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(self.base, allow_not_found=True, recursive=recursive)
-        return cast("list[FileInfo]", self._files().get_file_info(selector))
+        return cast("list[FileInfo]", self.file_system().get_file_info(selector))
 
-    def _files(self) -> FileSystem:
+    def file_system(self) -> FileSystem:
+        """What reaches it, by `base` and a slash and a path."""
         from pyarrow import fs
 
         if not in_s3(self.location):

@@ -30,6 +30,13 @@ class Waiting:
     source_uri: str
     source_sha256: str
     rows: int
+    state: str
+
+    @property
+    def cause(self) -> str:
+        """Names these records under the rules that put them there, whatever else is in the table: what a replay of them
+        leaves is one thing, however often it is tried."""
+        return f":replay:{self.state}"
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,17 @@ def waiting(spark: SparkSession, table: Table, source_uri: str | None) -> list[W
     of = "" if source_uri is None else f"WHERE _source_file = {text(source_uri)} "
     try:
         rows = spark.sql(
-            f"SELECT _ingest_id, _source_file, _source_sha256, count(*) AS n, min(data_ingestao) AS at "
+            "SELECT _ingest_id, _source_file, _source_sha256, count(*) AS n, min(data_ingestao) AS at, "
+            "lower(hex(bit_xor(xxhash64(_row_number, rules_version)))) AS state "
             f"FROM {table.sql} {of}GROUP BY 1, 2, 3 ORDER BY at, 1"
         ).collect()
     except Exception as error:
         if is_missing(error):
             return []
         raise
-    return [Waiting(row["_ingest_id"], row["_source_file"], row["_source_sha256"], row["n"]) for row in rows]
+    return [
+        Waiting(row["_ingest_id"], row["_source_file"], row["_source_sha256"], row["n"], row["state"]) for row in rows
+    ]
 
 
 def judge_again(

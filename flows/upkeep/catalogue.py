@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.upkeep.backup_store import BackupStore
-from flows.upkeep.copying import hash_copied
+from flows.upkeep.copying import damage_of
 from flows.upkeep.errors import BackupError
 from flows.upkeep.manifest import DATA, read_manifest, read_verification
 
@@ -53,16 +53,8 @@ def checked(backup: Kept) -> Kept:
     """The same after every file was read: damaged if one is missing, or is not what was copied."""
     if backup.damage is not None:
         return backup
-    found = []
-    for file in read_manifest(backup.path).files:
-        try:
-            size, digest = hash_copied(backup.path / DATA / file.path)
-        except OSError as error:
-            found.append(f"{file.path}: {error.strerror}")
-        else:
-            if (size, digest) != (file.size_bytes, file.sha256):
-                found.append(f"{file.path}: {size} bytes, SHA-256 {digest[:12]}…, not the {file.size_bytes} copied")
-    return Kept(**{**backup.__dict__, "damage": "; ".join(found) or None})
+    damage = damage_of(backup.path / DATA, read_manifest(backup.path).files)
+    return Kept(**{**backup.__dict__, "damage": damage})
 
 
 def chosen(store: BackupStore, table: str, version: int | None) -> Kept:

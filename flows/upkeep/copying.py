@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,20 @@ def hash_copied(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), digest
+
+
+def damage_of(root: Path, files: Iterable[BackedUpFile]) -> str | None:
+    """What of the files below `root` is missing, or is not what was copied, by name; None if nothing is."""
+    found = []
+    for file in files:
+        try:
+            size, digest = hash_copied(root / file.path)
+        except OSError as error:
+            found.append(f"{file.path}: {error.strerror}")
+        else:
+            if (size, digest) != (file.size_bytes, file.sha256):
+                found.append(f"{file.path}: {size} bytes, SHA-256 {digest[:12]}…, not the {file.size_bytes} copied")
+    return "; ".join(found) or None
 
 
 def write_whole(path: Path, text: str) -> None:

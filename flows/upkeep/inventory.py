@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset, Retention
@@ -52,17 +51,6 @@ class LakeTable:
     def zorder(self) -> tuple[str, ...]:
         """The columns that OPTIMIZE lays rows together by; only Silver has some."""
         return self.dataset.zorder if self.layer == "silver" else ()
-
-
-def lake_directory(root: str) -> Path:
-    """The lake's directory; raises UpkeepError if it is not on a local disk."""
-    directory = Table(root).local
-    if directory is None:
-        raise UpkeepError(
-            f"LAKE_ROOT={root}: a backup is put back on a local disk only. Give it a directory there with --to, "
-            "and copy what is restored into the store, in the place of the table"
-        )
-    return directory
 
 
 def lake_folder(root: str) -> Folder:

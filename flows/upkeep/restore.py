@@ -6,22 +6,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flows.lake.folders import Folder
-from flows.lake.locks import dataset_lock
-from flows.lake.tables import Lake
+from flows.lake.tables import Table
 from flows.upkeep.backup_store import stamp_of
 from flows.upkeep.contents import content_of, shape_of
 from flows.upkeep.copying import copy_file, disk_trouble_told
 from flows.upkeep.errors import BackupError
 from flows.upkeep.manifest import DATA, Manifest, read_manifest
-
-if TYPE_CHECKING:
-    from flows.config import FlowSettings
 
 
 def restore(backup: Path, target: Path, *, replace: bool = False) -> Manifest:
@@ -37,7 +31,7 @@ def restore(backup: Path, target: Path, *, replace: bool = False) -> Manifest:
     try:
         with disk_trouble_told(f"restore of {backup}", target.parent):
             _copy_checked(backup / DATA, partial, manifest)
-            _compare(partial, manifest)
+            compare(Table(str(partial)), manifest)
             if target.exists():
                 _set_aside(target)
             partial.rename(target)
@@ -57,11 +51,13 @@ def _copy_checked(source: Path, target: Path, manifest: Manifest) -> None:
             )
 
 
-def _compare(restored: Path, manifest: Manifest) -> None:
+def compare(restored: Table, manifest: Manifest) -> None:
+    """Raise BackupError unless a reader finds there what was backed up: version, rows, values, schema, protocol."""
     from deltalake import DeltaTable
 
     try:
-        table = DeltaTable(str(restored))
+        location, options = restored.for_readers or (restored.path, {})
+        table = DeltaTable(location, storage_options=options)
         version, content = table.version(), content_of(table)
     except Exception as error:  # whatever a reader of Delta says of a table that is not one
         raise BackupError(f"{manifest.table}: what was restored cannot be read: {error}") from error
@@ -79,12 +75,3 @@ def _set_aside(target: Path) -> None:
         target.rename(target.with_name(f"{target.name}.replaced-{stamp_of(datetime.now(UTC))}"))
     else:
         target.rmdir()
-
-
-def restore_held(
-    backup: Path, target: Path, *, replace: bool, settings: FlowSettings, say: Callable[[str], None]
-) -> Manifest:
-    """As `restore`, while no run may write the dataset. Raises LakeBusyError if one does so for too long."""
-    locks = Lake(settings.lake_root, settings.datalab_home).work / "locks"
-    with dataset_lock(locks, read_manifest(backup).dataset, wait_s=settings.lock_wait_s, say=say):
-        return restore(backup, target, replace=replace)

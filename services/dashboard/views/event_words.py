@@ -27,7 +27,7 @@ def _file(data: Mapping[str, Any], phrases: Phrases) -> str:
 
 def _quality(data: Mapping[str, Any], phrases: Phrases) -> str:
     return phrases(
-        "says.quality",
+        "says.quality_again" if data.get("replay") else "says.quality",
         dataset=data["dataset"],
         failed=phrases.number(data["rows_failed"]),
         checked=phrases.number(data["rows_checked"]),

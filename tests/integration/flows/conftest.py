@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from datalab.local.state import LabState
 from flows import medallion_etl_flow, quarantine_audit_flow, quarantine_replay_flow
 from tests.support.lab_parts import lab_parts
+from tests.support.s3_gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_gateway
 
 # What differs between two runs that did the same.
 _OF_THE_RUN = (
@@ -130,3 +131,35 @@ def few_stocks(stocks_csv: str) -> Callable[..., str]:
         return "\n".join([header, *rows[start : start + count]]) + "\n"
 
     return cut
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server keeps the objects of its buckets."""
+    return tmp_path_factory.mktemp("s3")
+
+
+@pytest.fixture(scope="session")
+def gateway(objects: Path) -> Iterator[Gateway]:
+    """A real S3 server with a bucket named lake."""
+    with s3_gateway(objects, None) as running:
+        running.client.create_bucket(Bucket="lake")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def store(gateway: Gateway) -> dict[str, str]:
+    """What a run is told of the store."""
+    return {
+        "LAKE_ROOT": "s3://lake/main",
+        "MINIO_ENDPOINT": gateway.url,
+        "S3_ACCESS_KEY_ID": ACCESS_KEY,
+        "S3_SECRET_ACCESS_KEY": SECRET_KEY,
+    }
+
+
+@pytest.fixture(scope="session")
+def mixed_csv(few_stocks: Callable[..., str]) -> str:
+    """Good rows, a broken one and a repeated key."""
+    good = few_stocks(0, 40)
+    return good + good.splitlines()[5] + "\nIBM,,1,1,1,1,1,1\n"

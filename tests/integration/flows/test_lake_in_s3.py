@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,38 +26,27 @@ from flows.ml.definitions import choose_definition, load_definitions
 from flows.ml.errors import GoldError
 from flows.ml.gold import read_gold
 from flows.quarantine_replay_flow import quarantine_replay
-from flows.watch.tables import look_at_lake
+from flows.watch.schema_changes import SchemaChanges
+from flows.watch.tables import TableHealth, look_at_lake
+from schemas import metrics
 from tests.integration.flows.conftest import STOCKS_TABLES, LakeView
 from tests.support.lab_parts import lab_parts
 from tests.support.monthly_gold import monthly_gold, real_prices
-from tests.support.s3_gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_gateway
+from tests.support.s3_gateway import Gateway
 
 # The first run on a machine builds the server and fetches the jars.
 pytestmark = pytest.mark.timeout(1000)
 
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server keeps the objects of its buckets."""
-    return tmp_path_factory.mktemp("s3")
-
-
-@pytest.fixture(scope="module")
-def gateway(objects: Path) -> Iterator[Gateway]:
-    with s3_gateway(objects, None) as running:
-        running.client.create_bucket(Bucket="lake")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def store(gateway: Gateway) -> dict[str, str]:
-    """What a run is told of the store."""
-    return {
-        "LAKE_ROOT": "s3://lake/main",
-        "MINIO_ENDPOINT": gateway.url,
-        "S3_ACCESS_KEY_ID": ACCESS_KEY,
-        "S3_SECRET_ACCESS_KEY": SECRET_KEY,
-    }
+# What the monitoring flow measures of a table.
+TABLE_FIGURES = {
+    metrics.TABLE_AGE,
+    metrics.TABLE_ROWS,
+    metrics.TABLE_FILES,
+    metrics.TABLE_SIZE,
+    metrics.TABLE_SMALL_FILES,
+    metrics.TABLE_VERSIONS,
+    metrics.TABLE_SCHEMA_CHANGES,
+}
 
 
 @pytest.fixture
@@ -106,7 +95,8 @@ def test_a_lake_in_s3_is_loaded_corrected_replayed_looked_after_and_watched(
     assert counts == {"bronze": 42, "silver": 40, "quarantine": 1, "ledger": 1}
     assert len(rows("gold/stocks_monthly")) == 2
     assert medallion_etl_pipeline(str(sparkless_lake.landing))["files"] == []
-    corrected = sparkless_lake.put("second.csv", few_stocks(0, 1).replace("130.31", "131.5"))
+    header, row = few_stocks(0, 1).replace("130.31", "131.5").splitlines()
+    corrected = sparkless_lake.put("second.csv", f"{header},note\n{row},by hand\n")
     medallion_etl_pipeline(str(corrected), min_rows_threshold=1)
     assert (len(rows("silver/stocks")), len(rows("bronze/stocks"))) == (40, 43)
     said = CliRunner().invoke(build_app(), ["quarantine", "list", "stocks", "--json"])
@@ -122,19 +112,36 @@ def test_a_lake_in_s3_is_loaded_corrected_replayed_looked_after_and_watched(
     assert orphan not in keys_in(gateway)
     assert len(rows("silver/stocks")) == 40
     copy = tmp_path / "copy"
-    said = CliRunner().invoke(build_app(), ["backup", "restore", "silver/stocks", "--to", str(copy)])
-    assert said.exit_code == 0, said.output
-    assert len(DeltaTable(str(copy)).to_pyarrow_table()) == 40
+    for place in (["--to", str(copy)], ["--replace"]):
+        said = CliRunner().invoke(build_app(), ["backup", "restore", "silver/stocks", *place])
+        assert said.exit_code == 0, said.output
+    assert len(DeltaTable(str(copy)).to_pyarrow_table()) == len(rows("silver/stocks")) == 40
+    more = sparkless_lake.put("third.csv", few_stocks(40, 2))
+    assert medallion_etl_pipeline(str(more), min_rows_threshold=1)["books"]["silver"] == 2
 
     health = look_at_lake(environ["LAKE_ROOT"], datetime.now(UTC))
     assert health.is_whole
+    [aside] = [table.name for table in health.tables if ".replaced-" in table.name]
     assert {table.name: (table.rows, table.check.reason) for table in health.tables} == {
-        "bronze/stocks": (43, None),
-        "silver/stocks": (40, None),
+        "bronze/stocks": (45, None),
+        "silver/stocks": (42, None),
+        aside: (40, None),
         "gold/stocks_monthly": (2, None),
         "quarantine/stocks": (1, None),
     }
+    assert_all_is_measured(health.tables)
     assert not sparkless_lake.root.exists()
+
+
+def assert_all_is_measured(tables: Sequence[TableHealth]) -> None:
+    """Freshness, rows, size, files, log and changes of columns, of each table; Bronze was given a column more."""
+    now = datetime.now(UTC)
+    for table in tables:
+        assert min(table.files, table.size_bytes, table.log_versions) > 0
+        assert {figure.name for figure in table.measurements(now)} == TABLE_FIGURES
+        assert 0 <= (table.age_s(now) or -1) < 600
+    bronze = next(table for table in tables if table.name == "bronze/stocks")
+    assert (bronze.log_versions, bronze.changes) == (bronze.version + 1, SchemaChanges(1, "note (new)"))
 
 
 def keys_in(gateway: Gateway) -> list[str]:

@@ -9,19 +9,12 @@ from datetime import date
 import pytest
 from prefect import tags
 
-from datalab.bus.reader import read_events
 from flows.lake.errors import BatchError, BooksError, QualityRefusedError, SourceError
 from flows.medallion_etl_flow import medallion_etl_pipeline
-from schemas.envelope import Event
+from tests.integration.flows.announced import events_about
 from tests.integration.flows.conftest import LakeView
 
 FewStocks = Callable[..., str]
-
-
-async def events_about(bootstrap: str, uri: str) -> list[Event]:
-    """The events of the quality gate and of the tables for one source."""
-    found = read_events(bootstrap, ["lab.quality", "lab.datasets"])
-    return [event async for _, event in found if event.data.get("source_uri") == uri]
 
 
 async def test_the_real_file_reaches_gold_once_and_is_announced(

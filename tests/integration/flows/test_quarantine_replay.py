@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -10,14 +11,17 @@ from typing import Any
 
 import pytest
 import yaml
+from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from datalab.cli.main import build_app
 from datalab.runtime.settings import PROJECT_ROOT
-from flows.lake import gold, replay
+from flows.lake import gold, replay, results
 from flows.lake.errors import BatchError, LakeError
 from flows.medallion_etl_flow import medallion_etl_pipeline
 from flows.quarantine_replay_flow import quarantine_replay
+from schemas.envelope import Event
+from tests.integration.flows.announced import events_about
 from tests.integration.flows.conftest import LakeView
 
 WRONG = {"name": "cheap", "severity": "quarantine", "expression": "close < 30"}
@@ -73,6 +77,18 @@ def latest_books(lake: LakeView) -> dict[str, int]:
     return {name: last[name] for name in ("rows_in", "silver", "quarantined", "dropped", "duplicates")}
 
 
+def judged_again(lake: LakeView) -> list[tuple[str, int, int]]:
+    """Rule, rows and failed rows of the quality table's lines that replays wrote, but for rules that held."""
+    lines = [line for line in lake.rows("quality/stocks") if line["replay"]]
+    return [(line["rule"], line["rows"], line["failed_rows"]) for line in lines if line["failed_rows"]]
+
+
+def told_again(bootstrap: str, file: Path) -> list[Event]:
+    """The quality events of replays; they still fail, as one record does."""
+    events = asyncio.run(events_about(bootstrap, file.as_uri()))
+    return [event for event in events if event.type == "lab.quality.failed.v1" and event.data.get("replay")]
+
+
 def ends_after(step: Callable[..., Any]) -> Callable[..., Any]:
     def run(*arguments: Any, **options: Any) -> Any:
         step(*arguments, **options)
@@ -83,20 +99,34 @@ def ends_after(step: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.timeout(600)  # five runs, each with a Spark session of its own
 def test_after_a_fix_the_lake_is_what_it_would_have_been(
-    lake: LakeView, rules: Rules, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    lake: LakeView, rules: Rules, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka_bootstrap: str
 ) -> None:
     rules.set(WRONG)
     held = medallion_etl_pipeline(str(file), min_rows_threshold=1)["books"]["quarantined"]
     assert 1 < held < 62
     rules.set(RIGHT)
-    for module, name in ((gold, "refresh"), (replay, "keep_failing")):
+    as_it_came = lake.rows("quality/stocks")
+    steps = ((gold, "refresh"), (results, "record"), (replay, "keep_failing"))
+    for number, (module, name) in enumerate(steps, start=30):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, ends_after(getattr(module, name)))
             with pytest.raises(BatchError, match=f"ended after {name}"):
                 quarantine_replay("stocks")
-        assert len(lake.rows("quarantine/stocks")) == (held if name == "refresh" else 1)
+        # Whatever else is committed to the quarantine in between: it is the same replay.
+        other = DeltaTable(str(lake.root / "quarantine/stocks"))
+        other.alter.set_table_properties({"delta.logRetentionDuration": f"interval {number} days"})
+        assert len(lake.rows("quarantine/stocks")) == (1 if name == "keep_failing" else held)
+    # Each rule of the records, once, however often they were judged.
+    assert judged_again(lake) == [("date_present", held, 1)]
+    rows_tested = {(line["rows"], line["rules_version"]) for line in lake.rows("quality/stocks") if line["replay"]}
+    assert rows_tested == {(held, lake.rows("quarantine/stocks")[0]["rules_version"])}
     done = quarantine_replay("stocks")
     assert (done["rows"], done["kept"], done["still_broken"]) == (1, 1, {"date_present": 1})
+    assert sorted(judged_again(lake)) == [("date_present", 1, 1), ("date_present", held, 1)]
+    replays = {event.id: event.data["rows_checked"] for event in told_again(kafka_bootstrap, file)}
+    assert sorted(replays.values()) == [1, held]
+    assert len(lake.rows("ledger/stocks")) == 2
+    assert sum(not line["replay"] for line in lake.rows("quality/stocks")) == len(as_it_came)
     assert without_rules_of_the_time(lake) == loaded_right(lake, file, monkeypatch, tmp_path)
     assert latest_books(lake) == {"rows_in": 62, "silver": 60, "quarantined": 1, "dropped": 0, "duplicates": 1}
 

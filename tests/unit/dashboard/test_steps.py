@@ -94,6 +94,11 @@ def test_any_payload_of_any_type_can_be_shown(type_: str, data: dict[str, Any]) 
     assert says(event("odd", type_, 0, **data), EN) == "subject of odd"
 
 
+def test_a_replay_of_the_quarantine_says_that_it_is_one() -> None:
+    again = event("again", "lab.quality.passed.v1", 0, dataset="stocks", rows_failed=0, rows_checked=12, replay=True)
+    assert says(again, EN) == "stocks, judged again: 0 of 12 records in quarantine broke a rule"
+
+
 def test_what_an_event_says_stays_on_one_line() -> None:
     (step,) = steps(chain(event("event-0", "my.own.v1", 0).model_copy(update={"subject": "a\n# b"})), EN)
 

@@ -20,7 +20,7 @@ from flows.upkeep.audit import Audit, same_value, silver_checks
 from flows.upkeep.contents import Content
 from flows.upkeep.errors import MaintenanceError, PurgeRefusedError, UpkeepError
 from flows.upkeep.forecast import days_until_full, expected_bytes
-from flows.upkeep.inventory import chosen_tables, lake_directory, unknown_tables
+from flows.upkeep.inventory import chosen_tables, unknown_tables
 from flows.upkeep.outcomes import Outcome, TableOutcome
 from flows.upkeep.purge import Partition, PurgePlan, literal
 from flows.upkeep.report import html_report
@@ -103,9 +103,6 @@ def test_tables_are_chosen_by_dataset_or_by_name(lake: Lake) -> None:
     with pytest.raises(UpkeepError, match="unknown 'bronze/stocks'; datasets: stocks; tables: gold/monthly, silver/st"):
         names(["bronze/stocks"])
     assert unknown_tables(datasets.values(), lake) == ["silver/forgotten"]
-    assert lake_directory("file:///a%20b/lake") == Path("/a b/lake")
-    with pytest.raises(UpkeepError, match=r"LAKE_ROOT=s3://lake/main: .*local disk only. Give it a directory .* --to"):
-        lake_directory("s3://lake/main")
 
 
 def test_usage_is_measured_and_growth_is_told_from_the_last_run(lake: Lake, tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ def test_a_share_of_rows_above_the_limit_raises_and_one_that_is_allowed_ends() -
     assert (allowed.sign, allowed.reason) == (Sign.GOOD, "10.000% of the rows failed, and 10.000% may")
 
 
+def test_records_that_are_judged_again_are_no_share_of_a_file() -> None:
+    assert share(5, 5, 0.1, replay=True).sign is None
+    assert share(5, 5, 0.0, replay=True).sign is Sign.BAD
+
+
 def test_without_a_limit_each_failed_gate_raises() -> None:
     assert share(0, 100, 0.0).sign is Sign.BAD
 
