@@ -20,6 +20,9 @@ _REQUIRED = ("specversion", "id", "source", "type")
 _ALL_REQUIRED = frozenset(_REQUIRED)
 _KNOWN = frozenset({*_REQUIRED, "time", "datacontenttype", *OPTIONAL_ATTRIBUTES})
 _NOT_KEPT = frozenset({"specversion", "datacontenttype"})
+_ALL_OF_PLAIN = _ALL_REQUIRED | {"time"}
+_TEXT_ALONE = {str}
+_NO_OBJECT = "data: must be a JSON object with content type application/json"
 _JSON = re.compile(r"(application|text)/([a-z0-9.\-]+\+)?json", re.IGNORECASE)
 _UTF8 = {"", "utf-8", "utf8", "us-ascii"}
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
@@ -38,6 +41,8 @@ def event_from(attributes: Mapping[str, Any], data: Any) -> Event:
 
     Attributes that the lab does not know are kept as text, in `extensions`.
     """
+    if _is_plain(attributes) and (at := time_of(attributes["time"])).tzinfo is not None:
+        return _plain_event(attributes, at, data)
     check_required(attributes)
     if nul := [name for name, value in attributes.items() if isinstance(value, str) and "\x00" in value]:
         raise CodecError(*(f"{printable(name)}: the character NUL cannot be stored" for name in nul))
@@ -45,12 +50,8 @@ def event_from(attributes: Mapping[str, Any], data: Any) -> Event:
     if isinstance(time := attributes.get("time"), str):
         attributes["time"] = time_of(time)
     if not isinstance(data, dict):
-        raise CodecError("data: must be a JSON object with content type application/json")
+        raise CodecError(_NO_OBJECT)
     try:
-        if _is_plain(attributes):
-            for name in _NOT_KEPT & attributes.keys():
-                del attributes[name]
-            return Event.model_validate({**attributes, "data": data})
         cloudevent = CloudEvent(dict(attributes), data).get_attributes()
         return Event(
             id=cloudevent["id"],
@@ -62,7 +63,7 @@ def event_from(attributes: Mapping[str, Any], data: Any) -> Event:
             **{name: attributes.get(name) for name in OPTIONAL_ATTRIBUTES},
         )
     except ValidationError as error:
-        raise CodecError(*(f"{_place(e['loc'])}: {e['msg']}" for e in error.errors())) from error
+        raise _invalid(error) from error
     except CloudEventValidationError as error:
         raise CodecError(*(f"{printable(n)}: {one_line(why[0])}" for n, why in error.errors.items())) from error
     except (BaseCloudEventException, UnicodeEncodeError, TypeError) as error:
@@ -70,16 +71,32 @@ def event_from(attributes: Mapping[str, Any], data: Any) -> Event:
 
 
 def _is_plain(attributes: Mapping[str, Any]) -> bool:
-    """Whether there is nothing that the SDK could refuse, as with nearly every event: only attributes that the lab
-    knows, each a text that is not empty, and a time with its zone. It costs a fifth of asking the SDK."""
-    time = attributes.get("time")
+    """Whether the SDK, or anybody before it, could refuse nothing but the time, as with nearly every event: only
+    attributes that the lab knows, each a text that is not empty and has no NUL. It costs a tenth of asking each."""
+    texts = attributes.values()
     return (
-        attributes.keys() <= _KNOWN
+        _ALL_OF_PLAIN <= attributes.keys() <= _KNOWN
+        and set(map(type, texts)) == _TEXT_ALONE
         and attributes["specversion"] == "1.0"
-        and type(time) is datetime
-        and time.tzinfo is not None
-        and all(value and type(value) is str for name, value in attributes.items() if name != "time")
+        and "" not in texts
+        and "\x00" not in "".join(texts)
     )
+
+
+def _plain_event(attributes: Mapping[str, Any], time: datetime, data: Any) -> Event:
+    if not isinstance(data, dict):
+        raise CodecError(_NO_OBJECT)
+    given = {**attributes, "time": time, "data": data}
+    for name in _NOT_KEPT & given.keys():
+        del given[name]
+    try:
+        return Event.model_validate(given)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> CodecError:
+    return CodecError(*(f"{_place(e['loc'])}: {e['msg']}" for e in error.errors()))
 
 
 def check_required(attributes: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ __all__ = [
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 _FORMAT = JSONFormat()
-_PREFIX = "ce_"
+_PREFIX, _CONTENT_TYPE = "ce_", "content-type"
 # How every format of a whole event begins; only JSON is read.
 _ENVELOPE = "application/cloudevents"
 
@@ -68,10 +68,9 @@ def decode(
     """
     if value is None:
         raise CodecError("the record has no value (a tombstone is not an event)")
-    named = _by_name(headers)
-    content_type = named.get("content-type")
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    attributes = {name.removeprefix(_PREFIX): text for name, text in named.items() if name.startswith(_PREFIX)}
+    attributes = _by_name(headers)
+    content_type = attributes.pop(_CONTENT_TYPE, None)
+    kind = _kind_of(content_type)
     # A structured record may repeat its attributes as headers, so its content type decides.
     if kind.startswith(_ENVELOPE) or not attributes:
         return _whole(value, kind, stored_at)
@@ -106,28 +105,36 @@ def _to_cloudevent(event: Event) -> CloudEvent:
 
 
 def _by_name(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """The headers that matter, by their name in small letters."""
+    """The attributes and, by its header's name, the content type."""
     found: dict[str, str] = {}
     for written, value in headers:
         name = _name_of(written)
         if name is None:
             continue
         if name in found:
-            raise CodecError(f"{printable(name.removeprefix(_PREFIX))}: is there more than once")
+            raise CodecError(f"{printable(name)}: is there more than once")
         if value is None:
             continue
         try:
             found[name] = value.decode()
         except UnicodeDecodeError as error:
-            raise CodecError(f"{printable(name.removeprefix(_PREFIX))}: is not UTF-8") from error
+            raise CodecError(f"{printable(name)}: is not UTF-8") from error
     return found
 
 
 @lru_cache(maxsize=256)  # a topic's records have the same few
 def _name_of(header: str) -> str | None:
-    """The header's name in small letters, None for one that does not matter."""
+    """The attribute that the header is, in small letters; None for one that does not matter."""
     name = header.lower()
-    return name if name.startswith(_PREFIX) or name == "content-type" else None
+    if name.startswith(_PREFIX):
+        attribute = name.removeprefix(_PREFIX)
+        return attribute if attribute != _CONTENT_TYPE else name  # no attribute's name, and refused as such
+    return name if name == _CONTENT_TYPE else None
+
+
+@lru_cache(maxsize=64)  # as above
+def _kind_of(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()
 
 
 def _whole(value: bytes, kind: str, stored_at: datetime | None) -> Event:

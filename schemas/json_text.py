@@ -8,6 +8,7 @@ more than 200 levels.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jiter
@@ -49,16 +50,18 @@ def printable(text: str) -> str:
 
 
 def _has_infinity(value: Any) -> bool:
-    pending = [value]
+    pending: list[Iterable[Any]] = [(value,)]
     while pending:
-        item = pending.pop()
-        kind = type(item)
-        if kind is dict:
-            pending += item.values()
-        elif kind is list:
-            pending += item
-        elif kind is float and not math.isfinite(item):
-            return True
+        for item in pending.pop():
+            kind = type(item)
+            if kind is str:
+                continue  # nearly all are
+            if kind is dict:
+                pending.append(item.values())
+            elif kind is list:
+                pending.append(item)
+            elif kind is float and not math.isfinite(item):
+                return True
     return False
 
 

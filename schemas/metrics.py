@@ -15,6 +15,7 @@ SERVICE_CPU = "service.cpu_seconds"  # s, since its start; of the service
 SERVICE_MEMORY = "service.memory_bytes"  # By, resident; of the service
 TOPIC_LAG = "topic.lag"  # 1, records; of the topic; label group
 TOPIC_RECORDS = "topic.records"  # 1, records that are kept; of the topic
+TOPIC_SIZE = "topic.size_bytes"  # By, on the brokers' disks, of one copy; of the topic
 TOPIC_RECENT = "topic.recent_records"  # 1, records stored in the last hour; of the topic
 TOPIC_OLDEST_UNREAD = (
     "topic.oldest_unread_seconds"  # s, since the oldest unread record was stored; of the topic; label group

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from datalab.bus.admin import admin_client
+from datalab.bus.log_sizes import log_sizes
 from datalab.bus.unread import stored_at
 
 _RETRY_S = 0.2
@@ -34,11 +35,13 @@ class PartitionView:
 
 @dataclass(frozen=True)
 class TopicView:
-    """One topic. A partition without a leader is in `leaderless` only: nobody can say where it ends."""
+    """One topic. A partition without a leader is in `leaderless` only: nobody can say where it ends. Bytes are those of
+    one copy on the brokers' disks, None where a broker does not tell."""
 
     name: str
     partitions: tuple[PartitionView, ...]
     leaderless: tuple[int, ...] = ()
+    size_bytes: int | None = None
 
     @property
     def size(self) -> int:
@@ -127,6 +130,7 @@ async def _patiently(bootstrap: str) -> BusView:
 async def _inspect(bootstrap: str) -> BusView:
     async with admin_client(bootstrap) as admin:
         described = dict(_described(await admin.describe_topics()))
+        sizes = await log_sizes(admin)
         names = [group for group, *_ in await admin.list_consumer_groups()]
         committed = dict(zip(names, await asyncio.gather(*(_committed(admin, n) for n in names)), strict=True))
     consumer = AIOKafkaConsumer(
@@ -134,7 +138,8 @@ async def _inspect(bootstrap: str) -> BusView:
     )
     try:
         await consumer.start()
-        topics = await _with_offsets(consumer, described)
+        found = await _with_offsets(consumer, described)
+        topics = {name: replace(topic, size_bytes=sizes.get(name)) for name, topic in found.items()}
         groups = [
             (group, topic, offsets)
             for group, by_topic in committed.items()

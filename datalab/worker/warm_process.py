@@ -19,7 +19,7 @@ from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFoun
 from prefect.runner._control_channel import ControlChannel
 from prefect.workers.base import BaseWorkerResult
 
-from datalab.worker import announcements, recovery
+from datalab.worker import announcements, figures, recovery
 from datalab.worker.attempt import Attempt, Limits
 from datalab.worker.claiming import ClaimingWorker
 from datalab.worker.configuration import WarmJobConfiguration, WarmVariables
@@ -95,6 +95,8 @@ class WarmProcessWorker(ClaimingWorker[WarmJobConfiguration, WarmVariables, Warm
 
     async def _begin(self) -> None:
         """What needs a server that answers."""
+        told_as = figures.known_as(self.name, self._work_pool_name, type(self).__name__)
+        self._spawn(figures.tell(self._lab.kafka_bootstrap_servers, told_as, self._launcher.pids, self._say))
         self._spawn(self._poll_when_due())
         self._spawn(self._poll_cancellations())
         self._spawn(

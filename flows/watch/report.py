@@ -81,7 +81,7 @@ def _service(health: Health) -> tuple[str, ...]:
     )
 
 
-_TOPICS = ("topic", "partitions:", "records:", "last hour:", "end offsets:", "verdict")
+_TOPICS = ("topic", "partitions:", "records:", "last hour:", "size:", "end offsets:", "verdict")
 
 
 def _topics(look: Look) -> list[str]:
@@ -90,7 +90,7 @@ def _topics(look: Look) -> list[str]:
         return ["## Topics", "", *(f"{check.reason}" for check in look.topics.checks), ""]
     judged = {check.subject.check.removeprefix("topic "): check for check in look.topics.checks if check.reason}
     missing: list[tuple[str, ...]] = [
-        (name, *["–"] * 4, _verdict(judged[name])) for name in judged if name not in view.topics
+        (name, *["–"] * 5, _verdict(judged[name])) for name in judged if name not in view.topics
     ]
     rows: list[tuple[str, ...]] = [
         (
@@ -98,6 +98,7 @@ def _topics(look: Look) -> list[str]:
             str(topic.size),
             f"{topic.records:,}",
             f"{topic.recent:,}",
+            "–" if topic.size_bytes is None else size(topic.size_bytes),
             ", ".join(f"{p.end:,}" for p in topic.partitions),
             _verdict(judged[name]) if name in judged else _OK,
         )

@@ -10,7 +10,7 @@ from datalab.bus.inspection import BusView, GroupLag, TopicView, inspect_bus
 from flows.watch.findings import Check, Measurement, Subject
 from flows.watch.services import KAFKA
 from schemas.catalog import TopicSpec, topics
-from schemas.metrics import TOPIC_LAG, TOPIC_OLDEST_UNREAD, TOPIC_RECENT, TOPIC_RECORDS
+from schemas.metrics import TOPIC_LAG, TOPIC_OLDEST_UNREAD, TOPIC_RECENT, TOPIC_RECORDS, TOPIC_SIZE
 
 # One check more than there are topics: whether they could be looked at at all.
 TOPICS = Subject(KAFKA, "topics")
@@ -24,8 +24,8 @@ class TopicsHealth:
     checks: tuple[Check, ...]
 
     def measurements(self, now: datetime) -> list[Measurement]:
-        """Records of each topic, in all and of the last hour; of each group on each of its topics how far it is behind,
-        in records and in time."""
+        """Records of each topic, in all and of the last hour, and its bytes; of each group on each of its topics how
+        far it is behind, in records and in time."""
         return [] if self.view is None else list(_measured(self.view, now))
 
 
@@ -33,6 +33,8 @@ def _measured(view: BusView, now: datetime) -> Iterator[Measurement]:
     for topic in view.topics.values():
         yield Measurement(topic.name, TOPIC_RECORDS, topic.records, "1")
         yield Measurement(topic.name, TOPIC_RECENT, topic.recent, "1")
+        if topic.size_bytes is not None:
+            yield Measurement(topic.name, TOPIC_SIZE, topic.size_bytes, "By")
     for lag in view.groups:
         yield Measurement(lag.topic, TOPIC_LAG, lag.lag, "1", lag.group)
         if lag.lag == 0 or lag.oldest_unread is not None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select, tuple_
+from sqlalchemy import Select, and_, func, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from datalab.store.tables.monitor import EpisodeRow, OverrunRow, RunRow
 from datalab.store.tables.monitor_health import MeasurementRow
@@ -74,8 +75,8 @@ async def recent_runs(
     session: AsyncSession, wanted: RunFilter, *, after: Place | None, limit: int
 ) -> list[dict[str, Any]]:
     """Runs by their newest state with what they cost, the newest first."""
-    cpu, memory = aliased(MeasurementRow), aliased(MeasurementRow)
-    query = wanted.applied(with_cost(select(RunRow, cpu.value, memory.value, _limit()), cpu, memory))
+    cpu, memory = cost_of_run(RUN_CPU), cost_of_run(RUN_MEMORY_PEAK)
+    query = wanted.applied(with_costs(select(RunRow, cpu.c.value, memory.c.value, _limit()), cpu, memory))
     query = query.order_by(RunRow.occurred_at.desc(), RunRow.run_id.desc()).limit(limit)
     if after is not None:
         query = query.where(tuple_(RunRow.occurred_at, RunRow.run_id) < (after.at, after.id))
@@ -85,11 +86,20 @@ async def recent_runs(
     ]
 
 
-def with_cost(query: Select[Any], cpu: type[MeasurementRow], memory: type[MeasurementRow]) -> Select[Any]:
-    """The query over runs with their measured CPU and memory, which may be there before or after a run's states."""
-    for alias, name in ((cpu, RUN_CPU), (memory, RUN_MEMORY_PEAK)):
-        is_of_run = and_(alias.name == name, alias.label == RunRow.run_id, alias.of == RunRow.flow)
-        query = query.outerjoin(alias, is_of_run)
+def cost_of_run(measurement: str) -> LateralFromClause:
+    """What was measured of a run, by that name: `value`, which may be there before or after the run's states. Looked
+    up for each run of the query, or all that is measured of all runs ever would be read to find those of a few."""
+    is_of_run = and_(
+        MeasurementRow.name == measurement, MeasurementRow.label == RunRow.run_id, MeasurementRow.of == RunRow.flow
+    )
+    return select(MeasurementRow.value).where(is_of_run).limit(1).lateral()
+
+
+def with_costs(query: Select[Any], *costs: LateralFromClause) -> Select[Any]:
+    """The query over runs with these, each None where it was not measured."""
+    query = query.select_from(RunRow)
+    for cost in costs:
+        query = query.outerjoin(cost, true())
     return query
 
 

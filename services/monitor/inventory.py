@@ -17,7 +17,7 @@ from services.monitor.outbox import SEVERITIES
 from services.monitor.statistics import DAY, HOUR, WEEK
 
 _OF_SERVICE = (names.SERVICE_CPU, names.SERVICE_MEMORY)
-_OF_TOPIC = (names.TOPIC_RECORDS, names.TOPIC_LAG)
+_OF_TOPIC = {names.TOPIC_RECORDS: "records", names.TOPIC_SIZE: "size_bytes"}
 _OF_TABLE = {
     names.TABLE_ROWS: "rows",
     names.TABLE_FILES: "files",
@@ -39,17 +39,17 @@ async def services(session: AsyncSession) -> list[dict[str, Any]]:
 
 async def topics(session: AsyncSession) -> list[dict[str, Any]]:
     """Every topic that was measured, with the lag of each consumer group."""
-    query = select(MeasurementRow).where(MeasurementRow.name.in_(_OF_TOPIC)).order_by(MeasurementRow.label)
+    measured = MeasurementRow.name.in_((*_OF_TOPIC, names.TOPIC_LAG))
+    query = select(MeasurementRow).where(measured).order_by(MeasurementRow.label)
     found: dict[str, dict[str, Any]] = {}
     for row in (await session.execute(query)).scalars():
-        topic = found.setdefault(
-            row.of, {"topic": row.of, "records": None, "measured_at": row.measured_at, "groups": []}
-        )
+        figures = dict.fromkeys(_OF_TOPIC.values())
+        topic = found.setdefault(row.of, {"topic": row.of, **figures, "measured_at": row.measured_at, "groups": []})
         topic["measured_at"] = max(topic["measured_at"], row.measured_at)
         if row.name == names.TOPIC_LAG:
             topic["groups"].append({"group": row.label, "lag": row.value, "measured_at": row.measured_at})
         else:
-            topic["records"] = row.value
+            topic[_OF_TOPIC[row.name]] = row.value
     return [found[name] for name in sorted(found)]
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datalab.store.tables.monitor import RunRow
 from datalab.store.tables.monitor_limits import RuleSwitchRow, ThresholdRow
+from services.monitor.deployments import newest_runs
 from services.monitor.limits import Limit, RuleLimits, Threshold
 from services.monitor.rules import AlertRules
 
@@ -76,7 +76,7 @@ async def _stored(
 
 async def known_names(session: AsyncSession, rules: AlertRules) -> tuple[list[str], list[str]]:
     """The deployments and the flows that the lab knows: those with runs, and those that the file names."""
-    rows = (await session.execute(select(RunRow.flow, RunRow.deployment).distinct())).all()
+    rows = await newest_runs(session)
     named = {name for threshold in rules.thresholds for name in threshold.overrides}
     deployments = {name for name in named if "/" in name} | {row.deployment for row in rows if row.deployment}
     return sorted(deployments), sorted((named - deployments) | {row.flow for row in rows})

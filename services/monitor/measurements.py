@@ -29,6 +29,7 @@ KEPT: dict[str, str | None] = {
     names.SERVICE_MEMORY: None,
     names.TOPIC_LAG: "group",
     names.TOPIC_RECORDS: None,
+    names.TOPIC_SIZE: None,
     names.TABLE_AGE: None,
     names.TABLE_ROWS: None,
     names.TABLE_FILES: None,

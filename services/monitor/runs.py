@@ -54,13 +54,17 @@ def _lasting(states: Sequence[tuple[Event, RunState]]) -> list[tuple[Event, RunS
     once = {(event.id, data.run_id): (event, data) for event, data in states}
     ends: dict[str, datetime] = {}
     for _, data in once.values():
-        if data.state_type in ENDED and None not in {data.start_time, data.end_time, data.duration_s}:
+        if data.state_type in ENDED and _says_everything(data):
             ends[data.run_id] = max(data.occurred_at, ends.get(data.run_id, data.occurred_at))
 
     def is_passed(data: RunState) -> bool:
-        return data.state_type not in ENDED and data.run_id in ends and data.occurred_at < ends[data.run_id]
+        return data.run_id in ends and data.occurred_at < ends[data.run_id]
 
-    return [(event, data) for event, data in once.values() if not is_passed(data)]
+    return [(event, data) for event, data in once.values() if data.state_type in ENDED or not is_passed(data)]
+
+
+def _says_everything(data: RunState) -> bool:
+    return data.start_time is not None and data.end_time is not None and data.duration_s is not None
 
 
 def _values(event: Event, data: RunState, now: datetime) -> dict[str, Any]:

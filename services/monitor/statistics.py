@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Float, Select, and_, case, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import InstrumentedAttribute
 
 from datalab.store.tables.monitor import RunRow
-from datalab.store.tables.monitor_health import MeasurementRow
-from services.monitor.history import with_cost
+from schemas.metrics import RUN_CPU, RUN_MEMORY_PEAK
+from services.monitor.deployments import Newest, newest_runs
+from services.monitor.history import cost_of_run, with_costs
 from services.monitor.runs import ENDED, RUNNING
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
@@ -32,7 +33,7 @@ async def flows(session: AsyncSession, now: datetime, by: By = "deployment") -> 
     async def of_each(query: Select[Any]) -> dict[tuple[Any, ...], Any]:
         return {tuple(getattr(row, key.key) for key in keys): row for row in await session.execute(query)}
 
-    newest = await of_each(_newest_states(*keys))
+    newest = _by(keys, await newest_runs(session))
     found, running = await of_each(_figures(now, *keys)), await of_each(_running(*keys))
     return [
         {
@@ -42,6 +43,16 @@ async def flows(session: AsyncSession, now: datetime, by: By = "deployment") -> 
         }
         for key, state in sorted(newest.items(), key=lambda item: str(item[0]))
     ]
+
+
+def _by(keys: Sequence[InstrumentedAttribute[Any]], runs: Iterable[Newest]) -> dict[tuple[Any, ...], Newest]:
+    """The newest of each key."""
+    newest: dict[tuple[Any, ...], Newest] = {}
+    for run in runs:
+        key = tuple(getattr(run, column.key) for column in keys)
+        if key not in newest or newest[key].occurred_at < run.occurred_at:
+            newest[key] = run
+    return newest
 
 
 async def totals(session: AsyncSession, now: datetime) -> dict[str, Any]:
@@ -74,20 +85,19 @@ def _counts(now: datetime) -> tuple[ColumnElement[Any], ...]:
 
 
 def _figures(now: datetime, *by: InstrumentedAttribute[Any]) -> Select[Any]:
-    cpu, memory = aliased(MeasurementRow), aliased(MeasurementRow)
+    cpu, memory = cost_of_run(RUN_CPU), cost_of_run(RUN_MEMORY_PEAK)
     columns = (
         *by,
         *_counts(now),
         *_spread("duration", RunRow.duration_s),
         *_spread("queue", _queued_s()),
         *(_retries().filter(RunRow.occurred_at > now - length).label(name) for name, length in _RETRIES.items()),
-        func.avg(cpu.value).label("cpu_mean_s"),
-        func.max(cpu.value).label("cpu_max_s"),
-        func.avg(memory.value).label("memory_mean_bytes"),
-        func.max(memory.value).label("memory_max_bytes"),
+        func.avg(cpu.c.value).label("cpu_mean_s"),
+        func.max(cpu.c.value).label("cpu_max_s"),
+        func.avg(memory.c.value).label("memory_mean_bytes"),
+        func.max(memory.c.value).label("memory_max_bytes"),
     )
-    query = with_cost(select(*columns), cpu, memory)
-    return query.where(ended_in(now, WEEK)).group_by(*by)
+    return with_costs(select(*columns), cpu, memory).where(ended_in(now, WEEK)).group_by(*by)
 
 
 def _spread(name: str, seconds: Any) -> Iterator[ColumnElement[Any]]:
@@ -112,16 +122,11 @@ def _running(*by: InstrumentedAttribute[Any]) -> Select[Any]:
     return select(*by, func.count().label("running")).where(RunRow.state_type == RUNNING).group_by(*by)
 
 
-def _newest_states(*by: InstrumentedAttribute[Any]) -> Select[Any]:
-    query = select(*by, RunRow.run_id, RunRow.state_type, RunRow.state_name, RunRow.occurred_at)
-    return query.distinct(*by).order_by(*by, RunRow.occurred_at.desc())
-
-
 def _rate(found: Any) -> float | None:
     return found.completed / found.judged if found and found.judged else None
 
 
-def _flow(state: Any, found: Any, running: Any) -> dict[str, Any]:
+def _flow(state: Newest, found: Any, running: Any) -> dict[str, Any]:
     return {
         "last_run_id": state.run_id,
         "last_state": state.state_name,

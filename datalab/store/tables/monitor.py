@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Index, text
+from sqlalchemy import Boolean, CheckConstraint, Index, desc, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -74,6 +74,7 @@ class RunRow(Base):
         Index(None, "deployment", "occurred_at"),
         Index("ix_monitor_runs_newest", "occurred_at", "run_id"),
         Index("ix_monitor_runs_flow_occurred_at", "flow", "occurred_at"),
+        Index("ix_monitor_runs_of_each", "flow", "deployment", desc("occurred_at")),
         Index("ix_monitor_runs_running", "running_since", postgresql_where=text("state_type = 'RUNNING'")),
     )
 

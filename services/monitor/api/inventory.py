@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from datalab.store.engine import Sessions
 from services.monitor import inventory
@@ -51,6 +51,7 @@ class Topic(BaseModel):
 
     topic: str
     records: float | None
+    size_bytes: float | None = Field(description="On the brokers' disks, of one copy; null where no broker tells")
     measured_at: datetime
     groups: list[GroupLag]
 
@@ -90,7 +91,7 @@ def router(sessions: Sessions) -> APIRouter:
         async with sessions() as session:
             return Services.model_validate({"services": await inventory.services(session)})
 
-    @api.get("/topics", summary="Kafka topics: records, and lag per consumer group")
+    @api.get("/topics", summary="Kafka topics: records, bytes, and lag per consumer group")
     async def list_topics() -> Topics:
         async with sessions() as session:
             return Topics.model_validate({"topics": await inventory.topics(session)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import uuid
@@ -39,6 +40,20 @@ async def test_topics_with_partitions_records_and_ends(
     assert (view[topic].records, view[topic].leaderless) == (6, ())
     assert not [name for name in view if name.startswith("__")], "Kafka's own topics are left out"
     assert await topic_names(kafka_bootstrap) == sorted(view)
+
+
+async def test_the_bytes_of_a_topic_are_those_of_its_records_on_disk(
+    kafka_bootstrap: str, publisher: Publisher, new_topic: NewTopic
+) -> None:
+    topic, empty = await new_topic(partitions=3), await new_topic(partitions=1)
+    for partition in (0, 2):
+        # Nothing that could be compressed.
+        await publisher.publish_record(topic, EncodedRecord(None, os.urandom(50_000), []), partition)
+
+    view = (await inspect_bus(kafka_bootstrap)).topics
+
+    assert view[empty].size_bytes == 0
+    assert view[topic].size_bytes == pytest.approx(100_000, abs=1_000)
 
 
 async def test_the_lag_of_a_group_counts_what_it_has_not_committed(

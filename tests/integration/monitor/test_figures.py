@@ -39,7 +39,8 @@ async def test_a_service_is_shown_with_its_failing_checks_and_what_it_uses(
     async def service() -> dict[str, Any]:
         return await entry(running, "services", "service", dataset)
 
-    found = await eventually(service, until=lambda service: service.get("memory_bytes") == 1e8)
+    # Of two topics, which are handled beside each other.
+    found = await eventually(service, until=lambda found: found.get("memory_bytes") == 1e8 and bool(found["failing"]))
     assert found["status"] == "degraded"
     assert [(f["check"], f["reason"]) for f in found["failing"]] == [("write", "no answer within 5 s")]
     assert datetime.fromisoformat(found["failing"][0]["since"]) == now - timedelta(minutes=2)
@@ -51,7 +52,7 @@ async def test_a_service_is_shown_with_its_failing_checks_and_what_it_uses(
 
     await eventually(metrics, until=lambda text: f'datalab_monitor_service_up{{service="{dataset}"}} 0.0' in text)
     await taps.publish(recovered(dataset, "write"), measured(dataset, names.SERVICE_CPU, 1.0))
-    well = await eventually(service, until=lambda service: service["cpu_seconds"] == 1.0)
+    well = await eventually(service, until=lambda found: found["cpu_seconds"] == 1.0 and found["status"] == "ok")
     assert (well["cpu_share"], well["failing"]) == (None, []), "it was started anew"
     for line in (
         f'datalab_monitor_service_up{{service="{dataset}"}} 1.0',
@@ -67,6 +68,7 @@ async def test_topics_and_tables_are_shown_by_their_newest_measurements(
     table, now = f"silver/{dataset}", datetime.now(UTC)
     await taps.publish(
         measured(dataset, names.TOPIC_RECORDS, 40.0),
+        measured(dataset, names.TOPIC_SIZE, 9e6),
         measured(dataset, names.TOPIC_LAG, 7.0, group="bridge"),
         measured(dataset, names.TOPIC_LAG, 0.0, group="monitor"),
         measured(dataset, names.TOPIC_LAG, 5.0),
@@ -83,7 +85,7 @@ async def test_topics_and_tables_are_shown_by_their_newest_measurements(
         return await entry(running, "topics", "topic", dataset)
 
     found = await eventually(topic, until=lambda topic: len(topic.get("groups", [])) == 2)
-    assert found["records"] == 40.0
+    assert (found["records"], found["size_bytes"]) == (40.0, 9e6)
     assert [(g["group"], g["lag"]) for g in found["groups"]] == [("bridge", 7.0), ("monitor", 0.0)]
     odd = await eventually(lambda: entry(running, "datasets", "dataset", f"gold/{dataset}"))
     assert (odd["updated_at"], odd["rows"]) == (None, None)

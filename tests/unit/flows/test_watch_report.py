@@ -32,7 +32,9 @@ process_cpu_seconds_total 12.5
 process_resident_memory_bytes 1.01646336e+08
 process_cpu_seconds_total_other 3
 """
-RUNS = TopicView("lab.runs", (PartitionView(0, 0, 1200, recent=40), PartitionView(1, 5, 8, recent=2)))
+RUNS = TopicView(
+    "lab.runs", (PartitionView(0, 0, 1200, recent=40), PartitionView(1, 5, 8, recent=2)), size_bytes=402_118
+)
 
 
 def a_look() -> Look:
@@ -71,8 +73,8 @@ def test_the_page_has_a_table_of_each_section() -> None:
         "| mlflow | health | 2026-03-02 09:00 UTC | a \\| b |",
         "| ingest | readiness | `http://i/readyz` | 12 | ok | 12.5 | 101.6 MB |",
         "| mlflow | health | `http://m/health` | 3,000 | **fails**: a \\| b | – | – |",
-        "| lab.files | – | – | – | – | **fails**: the topic does not exist |",
-        "| lab.runs | 2 | 1,203 | 42 | 1,200, 8 | ok |",
+        "| lab.files | – | – | – | – | – | **fails**: the topic does not exist |",
+        "| lab.runs | 2 | 1,203 | 42 | 402.1 kB | 1,200, 8 | ok |",
         "| lab.runs | monitor | 7 | 90 min |",
         "| silver/t | 4 | 3 h | 1,500 | 2 | 2.5 MB | 1 | 5 | z (new) | ok |",
         "| etl/daily | a run is due | 20 min |",
@@ -109,8 +111,9 @@ def test_the_summary_is_json_and_counts() -> None:
     assert answer["findings"]["mlflow/health"] == "a | b"
     assert answer["lag"] == {"lab.runs/monitor": 7}
     assert answer["tables"] == {"silver/t": 1500, "gold/b": None}
-    # CPU, memory; age, rows, files, bytes, small files, log, columns; records, recent ones, lag and its age; planning.
-    assert answer["measurements"] == 2 + 7 + 4 + 5
+    # CPU, memory; age, rows, files, bytes, small files, log, columns; of topics records, recent ones, bytes, lag and
+    # its age; planning.
+    assert answer["measurements"] == 2 + 7 + 5 + 5
 
 
 def test_cpu_and_memory_come_out_of_prometheus_metrics() -> None:
