@@ -13,6 +13,7 @@ from datalab.cli.refusals import plain_errors
 if TYPE_CHECKING:
     from flows.lake.quarantine_audit import Findings, Quarantined
 
+_PATIENCE_S = 5.0
 _commands = typer.Typer(no_args_is_help=True, help="Records that broke a rule of the quality gate.")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Dataset = Annotated[str, typer.Argument(help="Name of a dataset, as in config/datasets.yaml.")]
@@ -54,7 +55,10 @@ def show(
     limit: Annotated[int, typer.Option(min=1, max=200, help="So many records at most.")] = 20,
     as_json: _Json = False,
 ) -> None:
-    """Show records as they came, each with every rule that it broke; of each combination of rules some."""
+    """Show records as they came, with every rule that they broke.
+
+    Of each combination of rules some are shown.
+    """
     with plain_errors():
         findings = _look(dataset, source, limit)
     if as_json:
@@ -74,7 +78,10 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would pass.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Judge the records again by the rules of today, and merge what passes into Silver and Gold. Needs the lab up."""
+    """Judge again by the rules of today; merge what passes.
+
+    What passes goes to Silver and Gold; what breaks a rule stays. Needs the lab up; killed, it may be repeated.
+    """
     _point_at_the_lab()
     from flows.quarantine_replay_flow import quarantine_replay
 
@@ -102,9 +109,14 @@ def _look(dataset: str, source: str | None, sample: int) -> Findings:
 def _point_at_the_lab() -> None:
     """The environment of a run: what is set stays; else the running lab's addresses, wherever its ports went."""
     from datalab.local.addresses import lab_addresses
+    from flows.prefect_server import wait_until_it_answers
 
+    try:
+        os.environ.setdefault("PREFECT_API_URL", wait_until_it_answers(_PATIENCE_S, lambda _: None))
+    except TimeoutError as error:
+        typer.echo(f"datalab: {error} `datalab up` starts it; nothing was changed.", err=True)
+        raise typer.Exit(1) from error
     addresses = lab_addresses()
-    os.environ.setdefault("PREFECT_API_URL", addresses.prefect_api)
     os.environ.setdefault("KAFKA_BOOTSTRAP_SERVERS", addresses.kafka)
     if "SPARK_MASTER_URL" not in os.environ:
         os.environ.setdefault("SPARK_REMOTE", addresses.spark_remote)

@@ -11,18 +11,19 @@ import csv
 import io
 import json
 import os
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from datalab.local.demo.run import BROKEN, demonstrate
 from tests.e2e.conftest import Lab
+from tests.e2e.flow_figures import flows_answered, flows_shown, kind_of, nodes, summary, totals, totals_answered
+from tests.e2e.pages import agree, cells, choose, metric, see_charts, take
 from tests.e2e.runs import completed, get, trigger, wait_for
 from tests.support.browser import Tab, chromium, tab
 
@@ -203,100 +204,3 @@ def test_an_alert_appears_and_goes_by_itself(opened: Tab, lab: Lab) -> None:
     lab.must("publish", "lab.service.recovered.v1", "--data", json.dumps({**check, "reason": "paper is in"}))
     # The check must have passed for a while first: `clear_for_s` of its rule.
     expect(summary).to_have_count(0, timeout=PATIENCE_MS)
-
-
-def summary(lab: Lab) -> dict[str, Any]:
-    return dict(get(f"{lab.addresses.monitor}/v1/summary"))
-
-
-def totals(page: Page) -> list[str]:
-    """The figures at the top of the page."""
-    labels = ("Running now", "Runs, last hour", "Runs, last 24 h", "Runs, 7 days", "Success, 7 days", "Active alerts")
-    return [metric(page, label) for label in labels]
-
-
-def totals_answered(lab: Lab) -> list[str]:
-    """The same, as the monitor answers."""
-    known = summary(lab)
-    counts = [known["running_now"], *(known["runs"][name] for name in ("hour", "day", "week"))]
-    rate = known["success_rate"]
-    return [*map(str, counts), "–" if rate is None else percent(rate), str(sum(known["alerts"]["open"].values()))]
-
-
-def flows_shown(page: Page) -> list[list[Any]]:
-    """Name, running, runs per hour, day and week, success rate of each flow. Screen readers hear plain numbers."""
-    return [[row[0], *(float(cell) if cell else None for cell in row[4:9])] for row in cells(page, 0)]
-
-
-def flows_answered(lab: Lab) -> list[list[Any]]:
-    """The same, as the monitor answers."""
-    wanted = ("running_now", "runs_hour", "runs_day", "runs_week", "success_rate")
-    return [
-        [(flow["deployment"] or flow["flow"]).rpartition("/")[2], *(flow[name] for name in wanted)]
-        for flow in get(f"{lab.addresses.monitor}/v1/flows")["flows"]
-    ]
-
-
-def percent(share: float) -> str:
-    """As the pages write it."""
-    return f"{share * 100:.0f} %" if share in (0, 1) else f"{min(share * 100, 99.9):.1f} %"
-
-
-def nodes(trace: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every node of a tree."""
-    for node in trace:
-        yield node
-        yield from nodes(node["children"])
-
-
-def kind_of(node: dict[str, Any]) -> str:
-    return "alert" if str(node.get("type", "")).startswith("lab.alert.") else str(node["kind"])
-
-
-def metric(page: Page, label: str) -> str:
-    """The figure under this label."""
-    found = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
-    return found.get_by_test_id("stMetricValue").inner_text()
-
-
-def cells(page: Page, number: int) -> list[list[str]]:
-    """What the cells of a table of the page say, as a screen reader is told it: the drawing itself has no text."""
-    grid = page.get_by_test_id("stDataFrame").nth(number)
-    grid.locator("[role=gridcell]").first.wait_for(state="attached")
-    return grid.locator("tbody tr").evaluate_all(
-        "rows => rows.map(row => [...row.querySelectorAll('[role=gridcell]')].map(cell => cell.textContent))"
-    )
-
-
-def see_charts(page: Page, count: int) -> None:
-    """Wait until so many charts are drawn."""
-    drawn = page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
-    expect(drawn).to_have_count(count)
-    for number in range(count):
-        expect(drawn.nth(number)).to_be_visible()
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    """Choose from a list."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option, exact=True).click()
-
-
-def take(page: Page, path: Path) -> None:
-    """A picture of all of the page that there is, however long it is, without what a resting mouse brings up."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.mouse.move(2, 2)
-    height = page.get_by_test_id("stMainBlockContainer").evaluate("block => Math.ceil(block.scrollHeight)")
-    page.set_viewport_size({"width": 1440, "height": max(600, min(height + 60, 1800))})
-    for unfinished in ("stStatusWidget", "stSkeleton"):
-        expect(page.get_by_test_id(unfinished)).to_have_count(0)
-    page.screenshot(path=path, animations="disabled")
-    assert 10_000 < path.stat().st_size < 300_000
-
-
-def agree(shown: Callable[[], Any], answered: Callable[[], Any], within_s: float = 30) -> None:
-    """Wait until the page and the REST say the same: between the two looks the lab may have gone on."""
-    deadline = time.monotonic() + within_s
-    while (on_page := shown()) != (by_rest := answered()):
-        assert time.monotonic() < deadline, f"the page shows {on_page!r}, the REST says {by_rest!r}"
-        time.sleep(0.2)  # looking again, with a deadline

@@ -97,6 +97,7 @@ def sparkless_lake(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATALAB_HOME", str(home))
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api_url)
     flows = (medallion_etl_flow, quarantine_audit_flow, quarantine_replay_flow)
     for step in [value for module in flows for value in vars(module).values()]:
         if isinstance(step, Task):

@@ -5,25 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from types import ModuleType
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
 from datalab.local.state import LabState
-from flows.lake import books, bronze, gold, quality, quarantine, results, silver
+from flows.lake import quality
 from flows.lake.errors import LakeError
 from flows.medallion_etl_flow import medallion_etl_pipeline
+from tests.integration.flows.commits import COMMITS
 from tests.integration.flows.conftest import LakeView
-
-COMMITS: list[tuple[ModuleType, str]] = [
-    (bronze, "append_file"),
-    (quarantine, "put"),
-    (silver, "merge_accepted"),
-    (gold, "refresh"),
-    (results, "record"),
-    (books, "record"),
-]
 
 
 class RunEndedError(LakeError):
@@ -48,13 +41,6 @@ def _fails_once(step: Callable[..., Any]) -> Callable[..., Any]:
         return answer
 
     return run
-
-
-@pytest.fixture
-def mixed_csv(few_stocks: Callable[..., str]) -> str:
-    """Good rows, a broken one and a repeated key."""
-    good = few_stocks(0, 40)
-    return good + good.splitlines()[5] + "\nIBM,,1,1,1,1,1,1\n"
 
 
 def test_a_run_that_ends_after_any_commit_and_runs_again_leaves_what_one_run_leaves(
@@ -120,3 +106,21 @@ def test_a_spark_server_that_is_killed_in_the_middle_costs_time_and_nothing_else
     assert next(victims, None) is None
     assert summary["books"] == {"rows_in": 42, "silver": 40, "quarantined": 1, "dropped": 0, "duplicates": 1}
     assert len(lake.rows("bronze/stocks")) == 42
+
+
+def test_runs_of_one_dataset_at_once_take_turns_and_load_each_file_once(
+    lake: LakeView, few_stocks: Callable[..., str]
+) -> None:
+    first, second = (lake.put(f"{start}.csv", few_stocks(start, 30)) for start in (0, 20))
+    with ThreadPoolExecutor(3) as pool:
+        # Prefect's settings of a test are in its context.
+        runs = [
+            pool.submit(copy_context().run, medallion_etl_pipeline, str(path), min_rows_threshold=1)
+            for path in (first, second, first)
+        ]
+        silver = [run.result()["books"]["silver"] for run in runs]
+    assert silver == [30, 30, 30]
+    counts = {name: len(lake.rows(f"{name}/stocks")) for name in ("bronze", "silver", "ledger")}
+    assert counts == {"bronze": 60, "silver": 50, "ledger": 2}
+    by_month = {(row["symbol"], row["month"]): row["trading_days"] for row in lake.rows("gold/stocks_monthly")}
+    assert sum(by_month.values()) == 50
