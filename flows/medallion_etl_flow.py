@@ -49,6 +49,7 @@ from flows.lake.job import Job
 from flows.lake.judging import judge
 from flows.lake.locks import dataset_lock
 from flows.lake.quality import GateResult, Measured
+from flows.lake.records import Records, of_ingestion
 from flows.lake.report import quality_report
 from flows.lake.report_page import RunReport
 from flows.lake.session import SparkConnection
@@ -229,13 +230,15 @@ def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, Appended]:
 def check_quality(job: Job, staged: StagedFile, appended: Appended) -> Measured:
     """Count what the gate found; nothing is written."""
     with job.spark.session(staged.size_bytes) as spark:
-        judged = judged_rows(job, spark, staged, appended)
+        judged, records = judged_rows(job, spark, staged, appended), readable_records(job, staged, appended)
         if not job.with_rules:
-            return quality.measure(job.dataset, judged, with_rules=False)
+            return quality.measure(job.dataset, judged, with_rules=False, records=records)
         usual = table_rules.usual_rows(spark, job.table("ledger"), job.dataset, but=staged.ingest_id)
         rules = table_rules.table_checks(job.dataset, job.min_rows, usual)
         references = table_rules.broken_references(job.dataset, job.lake, judged)
-        return quality.measure(job.dataset, judged, with_rules=True, table_rules=rules, references=references)
+        return quality.measure(
+            job.dataset, judged, with_rules=True, table_rules=rules, references=references, records=records
+        )
 
 
 @task(name="silver", **_TASK)
@@ -245,8 +248,8 @@ def update_silver(job: Job, staged: StagedFile, appended: Appended, measured: Me
     with job.spark.session(job.size_with(staged)) as spark:
         judged = judged_rows(job, spark, staged, appended)
         rows = silver.silver_rows(job.dataset, quality.accepted(job.dataset, judged, measured))
-        broken = broken_rows(job, spark, staged, appended, gate)
-        held = quarantine.put(spark, job.table("quarantine"), job.dataset, broken, staged.ingest_id, gate)
+        records = readable_records(job, staged, appended)
+        held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate, records)
         version = silver.merge_accepted(spark, job.table("silver"), job.dataset, rows, measured.key_ranges)
         books = lake_books.take_stock(
             spark, job.table("silver"), job.dataset, staged.ingest_id, gate, rows, quarantined=held
@@ -328,13 +331,9 @@ def judged_rows(job: Job, spark: Any, staged: StagedFile, appended: Appended) ->
     return judge(job.dataset, records, with_rules=job.with_rules, judged=appended.judged)
 
 
-def broken_rows(job: Job, spark: Any, staged: StagedFile, appended: Appended, gate: GateResult) -> Any:
-    """As `judged_rows`; of a file with few records that broke a check at least those."""
-    if appended.judged and 0 < gate.rows_failed <= bronze.FEW:
-        records = bronze.broken(spark, job.table("bronze"), staged.ingest_id)
-        if records is not None:
-            return judge(job.dataset, records, with_rules=job.with_rules, judged=True)
-    return judged_rows(job, spark, staged, appended)
+def readable_records(job: Job, staged: StagedFile, appended: Appended) -> Records | None:
+    """The file's records in Bronze for readers other than Spark, if they bear the verdict of these rules."""
+    return of_ingestion(job.table("bronze"), staged.ingest_id) if appended.judged else None
 
 
 if __name__ == "__main__":

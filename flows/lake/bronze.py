@@ -1,4 +1,4 @@
-"""Bronze: the file's records as they were read, every value a string, with where they came from.
+"""Bronze: the file's records as they came, each value in its column's type if that holds it, with where they came from.
 
 Appending the same content of the same place again adds nothing: Delta itself remembers the ingestion (`txnAppId`).
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
-from flows.lake.expressions import BROKEN, FAULT, METADATA, RESCUED
+from flows.lake.expressions import FAULT, METADATA, RESCUED
 from flows.lake.judging import judged_by, with_verdict
 from flows.lake.parquet_staging import nested_fields
 from flows.lake.staging import StagedFile
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 _POSITION = "_position"
-# So many records with a verdict against them are a few: some 30 MB.
-FEW = 50_000
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,9 @@ def append_file(
         *bronze_columns(dataset, staged, origin, _now())
     )
     before = table.version(spark)
+    there = {} if before is None else dict(table.read(spark).dtypes)
     (
-        with_verdict(dataset, records, with_rules=with_rules)
+        with_verdict(dataset, records, there, with_rules=with_rules)
         .write.format("delta")
         .mode("append")
         .option("mergeSchema", "true")
@@ -81,18 +80,6 @@ def append_file(
 def ingested(spark: SparkSession, table: Table, ingest_id: str) -> DataFrame:
     """The Bronze records of one ingestion."""
     return table.read(spark).where(f"_ingest_id = {text(ingest_id)}")
-
-
-def broken(spark: SparkSession, table: Table, ingest_id: str) -> DataFrame | None:
-    """Those records of an ingestion that broke a check, by their verdict; for a few of them only: they are fetched, as
-    Spark would go through all columns of all records for them. None where only Spark reads the table."""
-    from pyarrow.compute import field
-
-    opened = table.opened()
-    if opened is None:
-        return None
-    theirs = (field("_ingest_id") == ingest_id) & field(BROKEN).is_valid()
-    return spark.createDataFrame(opened.to_pyarrow_dataset().to_table(filter=theirs))
 
 
 def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: datetime) -> list[str]:

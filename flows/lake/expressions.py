@@ -5,9 +5,10 @@ Pure text; what it yields runs the same on Spark Connect and on a classic driver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from flows.lake.bronze_types import TEXT, canonical, loses
 from flows.lake.datasets import INGESTED_AT, Column, Dataset
 from flows.lake.tables import ident, text
 from schemas.quality import RuleSeverity
@@ -19,8 +20,11 @@ RESCUED, FAULT = "_rescued_data", "_fault"
 # and a hash of the typed key. Kept there, as to evaluate rules once, beside the write, costs next to nothing.
 BROKEN, RULES, KEY_HASH = "_broken", "_rules_version", "_key_hash"
 VERDICT = (BROKEN, RULES, KEY_HASH)
-# A record as it came keeps its values under these names, beside the typed ones.
-RAW, _TEXT = "_raw_", "_text_"
+# The record as it came. Bronze keeps it where typed columns do not say all that it said.
+RAW_RECORD = "_raw_record"
+# While a record is judged its values are beside the typed ones, as they came and as Bronze keeps them.
+RAW, KEPT, GIVEN, _TEXT = "_read_", "_kept_", "_given_", "_text_"
+_MORE = "_more"
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,44 @@ class Check:
     sql: str
 
 
+def given_columns(names: Iterable[str]) -> list[str]:
+    """The trimmed texts; an empty one counts as absent."""
+    return [f"nullif(trim({ident(RAW + name)}), '') AS {_given_of(name)}" for name in names]
+
+
 def text_columns(dataset: Dataset) -> list[str]:
-    """The trimmed raw values; an empty one counts as absent and gives way to the column's default."""
+    """The texts, of which an absent one gives way to the column's default."""
     return [f"{_given(name, column)} AS {_text_of(name)}" for name, column in dataset.columns.items()]
 
 
-def typed_columns(dataset: Dataset) -> list[str]:
-    """One expression per column, from its text; a value that cannot be cast becomes NULL."""
-    return [f"{_typed(name, column)} AS {ident(name)}" for name, column in dataset.columns.items()]
+def typed_columns(dataset: Dataset, types: Mapping[str, str]) -> list[str]:
+    """One expression per column, from its text, or as Bronze keeps it where that is the same; `types` are Bronze's. A
+    value that cannot be cast becomes NULL."""
+    return [f"{_typed(dataset, name, types[name])} AS {ident(name)}" for name in dataset.columns]
+
+
+def kept_columns(types: Mapping[str, str]) -> list[str]:
+    """The values that Bronze keeps in a type, from the record as it came."""
+    return [
+        f"try_cast({_given_of(name)} AS {type_}) AS {ident(KEPT + name)}"
+        for name, type_ in types.items()
+        if type_ != TEXT
+    ]
+
+
+def says_more(types: Mapping[str, str]) -> str:
+    """Whether a value of the record may not be what its type holds of it, as `_more`."""
+    lost = (
+        f"({_given_of(name)} IS NOT NULL AND ({ident(KEPT + name)} IS NULL OR {loses(_given_of(name), type_)}))"
+        for name, type_ in types.items()
+        if type_ != TEXT
+    )
+    return f"{' OR '.join(lost) or 'false'} AS {_MORE}"
+
+
+def raw_record_if_needed(names: Iterable[str]) -> str:
+    """The record as it came, where it broke a check or says more than its types hold; else NULL."""
+    return f"CASE WHEN {BROKEN} IS NOT NULL OR {_MORE} THEN {raw_record(names)} END AS {RAW_RECORD}"
 
 
 def structural_checks(dataset: Dataset) -> list[Check]:
@@ -83,7 +117,8 @@ def broken_checks(checks: list[Check]) -> str:
     has a check of its own."""
     held = " AND ".join(f"coalesce({check.sql}, true)" for check in checks) or "true"
     cases = ", ".join(f"CASE WHEN NOT ({check.sql}) THEN {text(check.name)} END" for check in checks)
-    return f"CASE WHEN NOT ({held}) THEN array_compact(array({cases})) END AS {BROKEN}"
+    # Names have no comma; `array_compact` would keep Spark from compiling all that is around it.
+    return f"CASE WHEN NOT ({held}) THEN split(concat_ws(',', {cases}), ',') END AS {BROKEN}"
 
 
 def breaks_any(checks: Sequence[Check], *severities: RuleSeverity) -> str:
@@ -94,10 +129,14 @@ def breaks_any(checks: Sequence[Check], *severities: RuleSeverity) -> str:
     return f"({BROKEN} IS NOT NULL AND arrays_overlap({BROKEN}, array({', '.join(names)})))"
 
 
-def raw_record(columns: list[str]) -> str:
+def raw_record(columns: Iterable[str]) -> str:
     """The record as it came, as JSON."""
-    fields = ", ".join(f"{text(name)}, {ident(RAW + name)}" for name in [*columns])
-    return f"to_json(named_struct({fields}, {text(RESCUED)}, {RESCUED})) AS _raw_record"
+    fields = ", ".join(f"{text(name)}, {ident(RAW + name)}" for name in columns)
+    return f"to_json(named_struct({fields}, {text(RESCUED)}, {RESCUED}))"
+
+
+def _given_of(name: str) -> str:
+    return ident(GIVEN + name)
 
 
 def _text_of(name: str) -> str:
@@ -105,14 +144,23 @@ def _text_of(name: str) -> str:
 
 
 def _given(name: str, column: Column) -> str:
-    given = f"nullif(trim({ident(RAW + name)}), '')"
-    return f"coalesce({given}, {column.default})" if column.default else given
+    return f"coalesce({_given_of(name)}, {column.default})" if column.default else _given_of(name)
 
 
-def _typed(name: str, column: Column) -> str:
-    value = _text_of(name)
+def is_as_kept(dataset: Dataset, name: str, kept: str) -> bool:
+    """Whether the typed value is the one that Bronze keeps in the type `kept`, before a hook may replace it."""
+    column = dataset.columns.get(name)
+    if column is None or kept == TEXT or column.default or column.expression or column.normalise:
+        return False
+    return kept == canonical(column.type)
+
+
+def _typed(dataset: Dataset, name: str, kept: str) -> str:
+    if is_as_kept(dataset, name, kept):
+        return ident(KEPT + name)
+    column, value = dataset.columns[name], _text_of(name)
     if column.normalise:
         value = f"{column.normalise}({value})"
     if column.expression:
         return column.expression.replace("{text}", value)
-    return value if column.type == "string" else f"try_cast({value} AS {column.type})"
+    return value if column.type == TEXT else f"try_cast({value} AS {column.type})"

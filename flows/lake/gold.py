@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset, Gold
-from flows.lake.pruning import ranges_of_groups, within
+from flows.lake.pruning import has_none, ranges_of, ranges_of_groups, within
 from flows.lake.tables import Table, ident, text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 _SILVER, _TOUCHED, _FRESH = "gold_silver", "gold_touched", "gold_fresh"
+# So many aggregated groups are held in memory: some 10 MB.
+_FEW_GROUPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,11 @@ def refresh(
     if table.version(spark) is None:
         fresh = recomputed(spark, silver, gold)
         fresh.write.format("delta").mode("append").save(table.path)
-        return GoldUpdate(table.written_version(spark), table.read(spark).count())
+        return GoldUpdate(table.written_version(spark), table.row_count(spark))
     if not gold.follows_from(dataset):
         fresh = recomputed(spark, silver, gold)
         fresh.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(table.path)
-        return GoldUpdate(table.written_version(spark), table.read(spark).count())
+        return GoldUpdate(table.written_version(spark), table.row_count(spark))
     rows = silver.read(spark)
     rows.createOrReplaceTempView(_SILVER)
     changed = rows.where(f"_ingest_id = {text(ingest_id)}")
@@ -48,9 +51,20 @@ def refresh(
     if touched.num_rows:
         spark.createDataFrame(touched).createOrReplaceTempView(_TOUCHED)
         bounds = within(ranges_of_groups(dataset, gold, touched), _SILVER)
-        spark.sql(aggregate_sql(gold, f"true{bounds}")).createOrReplaceTempView(_FRESH)
-        spark.sql(merge_sql(table, gold)).collect()
+        _put(spark, table, gold, spark.sql(aggregate_sql(gold, f"true{bounds}")), touched)
     return GoldUpdate(table.written_version(spark), touched.num_rows)
+
+
+def _put(spark: SparkSession, table: Table, gold: Gold, fresh: DataFrame, touched: pa.Table) -> None:
+    """Replace the touched groups, as they are now. If the table has none of them they are appended."""
+    ranges = ranges_of(touched)
+    if has_none(table, ranges):
+        fresh.write.format("delta").mode("append").option("mergeSchema", "true").save(table.path)
+        return
+    if touched.num_rows <= _FEW_GROUPS:
+        fresh = spark.createDataFrame(fresh.toArrow(), fresh.schema)  # MERGE would aggregate twice
+    fresh.createOrReplaceTempView(_FRESH)
+    spark.sql(merge_sql(table, gold, within(ranges, "t"))).collect()
 
 
 def recomputed(spark: SparkSession, silver: Table, gold: Gold) -> DataFrame:
@@ -75,12 +89,12 @@ def aggregate_sql(gold: Gold, touched_are_in: str | None = None) -> str:
     )
 
 
-def merge_sql(table: Table, gold: Gold) -> str:
-    """Replace changed groups, add new ones."""
+def merge_sql(table: Table, gold: Gold, bounds: str = "") -> str:
+    """Replace changed groups, add new ones; all of them are within the bounds."""
     matched = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in gold.group_by)
     unchanged = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in gold.aggregates)
     return (
-        f"MERGE WITH SCHEMA EVOLUTION INTO {table.sql} t USING {_FRESH} s ON {matched} "
+        f"MERGE WITH SCHEMA EVOLUTION INTO {table.sql} t USING {_FRESH} s ON {matched}{bounds} "
         f"WHEN MATCHED AND NOT ({unchanged}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
+from flows.lake.bronze_types import kept_type
 from flows.lake.datasets import Dataset
 from flows.lake.expressions import METADATA
 from flows.lake.staging import StagedFile
@@ -44,7 +45,7 @@ def events(
     canonical = zip(dataset.canonical_names(staged.header), staged.header, strict=True)
     source = _dataset(staged.uri, None, dict.fromkeys(staged.header, "string"), {})
     found = [
-        _Step(bronze, source, dict.fromkeys([*dataset.columns, *METADATA], "string"), {c: (f,) for c, f in canonical}),
+        _Step(bronze, source, _bronze_types(dataset), {c: (f,) for c, f in canonical}),
         _Step(silver, _dataset(bronze, versions[bronze], {}, {}), _silver_types(dataset), _silver_columns(dataset)),
     ]
     for path in golds:
@@ -62,6 +63,11 @@ def named_columns(expression: str, columns: Iterable[str]) -> tuple[str, ...]:
     """The columns whose names stand in an expression, in the order of the definition."""
     words = {word.lower() for word in re.findall(r"\w+", re.sub(r"'[^']*'", "", expression))}
     return tuple(name for name in columns if name in words)
+
+
+def _bronze_types(dataset: Dataset) -> dict[str, str]:
+    kept = {name: kept_type(column) for name, column in dataset.columns.items()}
+    return kept | dict.fromkeys(METADATA, "string")
 
 
 def _silver_types(dataset: Dataset) -> dict[str, str]:

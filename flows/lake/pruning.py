@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.lake.tables import ident, text
+from flows.lake.tables import Table, ident, text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +33,45 @@ def within(ranges: Mapping[str, tuple[Any, Any]], alias: str) -> str:
     return "".join(f" AND {bound}" for bound in bounds)
 
 
+def all_outside(ranges: Mapping[str, tuple[Any, Any]], files: pa.Table) -> bool:
+    """Whether no file can hold a row whose columns are in their ranges: each file is outside of one of them, by its
+    statistics or by its partition. `files` are a table's add actions, flattened; what is not known may be there."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    outside = np.zeros(files.num_rows, bool)
+    for name, (least, greatest) in ranges.items():
+        if _literal(least) is None or _literal(greatest) is None:
+            continue
+        for lower, upper in ((f"min.{name}", f"max.{name}"), (f"partition.{name}", f"partition.{name}")):
+            if {lower, upper} <= set(files.column_names):
+                apart = pc.or_(pc.less(files.column(upper), least), pc.greater(files.column(lower), greatest))
+                outside |= pc.fill_null(apart, False).to_numpy()
+    return bool(outside.all())
+
+
+def has_none(table: Table, ranges: Mapping[str, tuple[Any, Any]]) -> bool:
+    """Whether the log alone tells that the table is there and holds no row in these ranges: then there is nothing to
+    merge with, for which MERGE would look in two jobs. Hold the dataset."""
+    import pyarrow as pa
+
+    opened = table.opened()
+    return opened is not None and all_outside(ranges, pa.table(opened.get_add_actions(flatten=True)))
+
+
+def ranges_of(rows: pa.Table) -> dict[str, tuple[Any, Any]]:
+    """The range of each column's values, of those without NULL whose order is the same everywhere."""
+    import pyarrow.compute as pc
+
+    found = {}
+    for name in rows.column_names:
+        values = rows.column(name)
+        if len(values) and not values.null_count and not _is_nested(values):
+            ends = pc.min_max(values).as_py()
+            found[name] = (ends["min"], ends["max"])
+    return {name: ends for name, ends in found.items() if _literal(ends[0]) and _literal(ends[1])}
+
+
 def ranges_of_groups(dataset: Dataset, gold: Gold, groups: pa.Table) -> dict[str, tuple[Any, Any]]:
     """For columns of Silver the range in which all rows of the groups are; only columns for which that can be told."""
     import pyarrow.compute as pc
@@ -46,6 +85,12 @@ def ranges_of_groups(dataset: Dataset, gold: Gold, groups: pa.Table) -> dict[str
         ends = pc.min_max(values).as_py()
         ranges[column] = (ends["min"], ends["max"] + timedelta(days - 1) if days else ends["max"])
     return ranges
+
+
+def _is_nested(values: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_nested(values.type))
 
 
 def _source(dataset: Dataset, expression: str) -> tuple[str | None, int]:

@@ -1,28 +1,27 @@
-"""The quality gate: one aggregation over the verdicts in Bronze tells how many rows broke each rule, and what becomes
-of the file. Nothing is written here."""
+"""The quality gate: the verdicts in Bronze tell how many rows broke each rule, and what becomes of the file. They are
+counted here where Bronze can be read, else by one aggregation of Spark. Nothing is written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from flows.lake.datasets import Dataset
+from flows.lake.duplicates import superseded
 from flows.lake.errors import QualityRefusedError
-from flows.lake.expressions import BROKEN, KEY_HASH, Check, breaks_any, row_checks
+from flows.lake.expressions import BROKEN, Check, breaks_any, row_checks
 from flows.lake.judging import passes
+from flows.lake.records import Records
 from flows.lake.tables import ident, text
+from flows.lake.verdicts import holds_by_count, tally
 from schemas.quality import RuleResult
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
 _BLOCKING = ("quarantine", "fail")
-# Up to so many rows their hashes (8 bytes each) are sorted here, which takes a fraction of a shuffle in Spark.
-_HASHES_HERE = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -74,16 +73,35 @@ def measure(
     with_rules: bool,
     table_rules: Sequence[Check] = (),
     references: Sequence[RuleResult] = (),
+    records: Records | None = None,
 ) -> Measured:
-    """Count what broke each rule, and find the rows that a later one of the same key in the file supersedes."""
+    """Count what broke each rule, and find the rows that a later one of the same key in the file supersedes.
+
+    `records`: the same in Bronze, with verdicts by these rules; then Spark is asked only what they do not tell.
+    """
     checks = row_checks(dataset, with_rules=with_rules)
-    counts = judged.selectExpr(*_aggregates(checks, table_rules), *_ends(dataset, checks)).collect()[0].asDict()
-    superseded = _superseded(dataset, judged, counts["passed"], with_rules=with_rules)
-    counts["duplicates"] = superseded.num_rows
+    if records is None:
+        wanted = [*_aggregates(checks), *_of_table(table_rules), *_ends(dataset.keys, checks)]
+        counts, hashes, ranges = _asked(judged, wanted), None, {}
+    else:
+        counted = tally(records, dataset, checks)
+        counts, hashes, ranges = dict(counted.counts), counted.hashes, dict(counted.ranges)
+        outcomes = {check.name: holds_by_count(check.sql, counts["rows"]) for check in table_rules}
+        counts |= {f"table:{name}": int(not holds) for name, holds in outcomes.items() if holds is not None}
+        open_rules = [check for check in table_rules if outcomes[check.name] is None]
+        open_keys = [key for key in dataset.keys if key not in ranges]
+        counts |= _asked(judged, [*_of_table(open_rules), *_ends(open_keys, checks)])
+    found = superseded(dataset, judged, counts["passed"], checks, hashes, records)
+    counts["duplicates"] = found.num_rows
     gate = gate_result(dataset, counts, checks, table_rules, with_rules=with_rules)
-    ranges = {key: (counts[f"least:{key}"], counts[f"greatest:{key}"]) for key in dataset.keys}
+    ranges |= {key: (counts[f"least:{key}"], counts[f"greatest:{key}"]) for key in dataset.keys if key not in ranges}
     known = {key: ends for key, ends in ranges.items() if None not in ends}
-    return Measured(replace(gate, rules=(*gate.rules, *references)), superseded, known)
+    return Measured(replace(gate, rules=(*gate.rules, *references)), found, known)
+
+
+def _asked(judged: DataFrame, wanted: Sequence[str]) -> dict[str, Any]:
+    """The aggregates of all rows, in one pass of Spark; none for none."""
+    return judged.selectExpr(*wanted).collect()[0].asDict() if wanted else {}
 
 
 def accepted(dataset: Dataset, judged: DataFrame, measured: Measured) -> DataFrame:
@@ -94,45 +112,12 @@ def accepted(dataset: Dataset, judged: DataFrame, measured: Measured) -> DataFra
     return kept.join(judged.sparkSession.createDataFrame(measured.superseded), "_row_number", "left_anti")
 
 
-def _superseded(dataset: Dataset, judged: DataFrame, rows: int, *, with_rules: bool) -> pa.Table:
-    """Numbers of rows whose key comes again later in the file. Most files have none: to look for equal hashes reads one
-    column of eight bytes; only rows with such a hash are compared by their keys and sorted."""
-    import pyarrow as pa
-
-    kept = judged.where(passes(dataset, with_rules=with_rules))
-    if rows > _HASHES_HERE:
-        alike = kept.groupBy(KEY_HASH).count().where("count > 1").select(KEY_HASH)
-    else:
-        repeated = _repeated(kept.select(KEY_HASH).toArrow().column(KEY_HASH))
-        if not len(repeated):
-            return pa.table({"_row_number": pa.array([], pa.int64())})
-        alike = judged.sparkSession.createDataFrame(pa.table({KEY_HASH: repeated}))
-    keys = ", ".join(map(ident, dataset.keys))
-    later = f"row_number() OVER (PARTITION BY {keys} ORDER BY _row_number DESC) AS _age"
-    table = (
-        kept.join(alike, KEY_HASH, "left_semi")
-        .selectExpr("_row_number", later)
-        .where("_age > 1")
-        .select("_row_number")
-        .toArrow()
-    )
-    return cast("pa.Table", table)
-
-
-def _repeated(values: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The values that are there more than once, each once."""
-    import numpy as np
-
-    ordered = np.sort(values.to_numpy())
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-
-
-def _ends(dataset: Dataset, checks: Sequence[Check]) -> list[str]:
-    """The least and the greatest value of each key of the rows that passed, as `least:KEY` and `greatest:KEY`."""
+def _ends(keys: Sequence[str], checks: Sequence[Check]) -> list[str]:
+    """The least and the greatest value of these keys of the rows that passed, as `least:KEY` and `greatest:KEY`."""
     passed = f"NOT {breaks_any(checks, 'quarantine', 'drop')}"
     return [
         f"{function}(CASE WHEN {passed} THEN {ident(key)} END) AS {ident(f'{name}:{key}')}"
-        for key in dataset.keys
+        for key in keys
         for name, function in (("least", "min"), ("greatest", "max"))
     ]
 
@@ -163,7 +148,7 @@ def gate_result(
     )
 
 
-def _aggregates(checks: Sequence[Check], table_rules: Sequence[Check]) -> list[str]:
+def _aggregates(checks: Sequence[Check]) -> list[str]:
     held, dropped = breaks_any(checks, "quarantine"), breaks_any(checks, "drop")
     wanted = {
         "rows": "count(*)",
@@ -172,8 +157,11 @@ def _aggregates(checks: Sequence[Check], table_rules: Sequence[Check]) -> list[s
         "dropped": f"count_if({dropped} AND NOT {held})",
         "passed": f"count_if(NOT {held} AND NOT {dropped})",
     }
-    wanted |= {f"table:{c.name}": f"CASE WHEN {c.sql} THEN 0 ELSE 1 END" for c in table_rules}
     return [*(f"{expression} AS {ident(name)}" for name, expression in wanted.items()), *rule_counts(checks)]
+
+
+def _of_table(rules: Sequence[Check]) -> list[str]:
+    return [f"CASE WHEN {c.sql} THEN 0 ELSE 1 END AS {ident(f'table:{c.name}')}" for c in rules]
 
 
 def rule_counts(checks: Sequence[Check]) -> list[str]:

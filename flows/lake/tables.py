@@ -64,6 +64,11 @@ class Table:
         table = self.opened()
         return sum(table.get_add_actions().column("size_bytes").to_pylist()) if table else 0
 
+    def row_count(self, spark: SparkSession) -> int:
+        """Of the newest version, from the log where it is within reach."""
+        opened = self.opened()
+        return self.read(spark).count() if opened is None else int(opened.to_pyarrow_dataset().count_rows())
+
     @property
     def folder(self) -> Folder:
         """Where its files are."""
@@ -101,8 +106,10 @@ class Table:
             raise LakeError(f"{self.path}: the table is gone right after it was written")
         return version
 
-    def merge_or_create(self, spark: SparkSession, merge: str, rows: DataFrame, partitions: Iterable[str] = ()) -> None:
-        """Run the MERGE; a table that is not there yet is written instead."""
+    def merge_or_create(
+        self, spark: SparkSession, merge: str, rows: DataFrame, partitions: Iterable[str], statistics: Iterable[str]
+    ) -> None:
+        """Run the MERGE; a table that is not there yet is written instead, with statistics of these columns."""
         if self.for_readers is None or self.opened() is not None:
             try:
                 spark.sql(merge).collect()
@@ -111,7 +118,13 @@ class Table:
                     raise
             else:
                 return
-        rows.write.format("delta").mode("append").partitionBy(*partitions).save(self.path)
+        (
+            rows.write.format("delta")
+            .mode("append")
+            .option("delta.dataSkippingStatsColumns", ",".join(statistics))
+            .partitionBy(*partitions)
+            .save(self.path)
+        )
 
 
 @dataclass(frozen=True)

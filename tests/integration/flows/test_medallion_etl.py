@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from prefect import tags
@@ -30,16 +32,20 @@ async def test_the_real_file_reaches_gold_once_and_is_announced(
     bronze = lake.rows("bronze/stocks")
     assert len(bronze) == 12_154
     assert bronze[0]["_source_file"] == path.as_uri()
-    assert {type(row["close"]) for row in bronze} == {str}
+    assert {type(row["close"]) for row in bronze} == {Decimal}
+    prices = {(row["symbol"], str(row["date"])): row for row in bronze}
+    told = {(symbol, day): (close, adjusted) for symbol, day, _, _, _, close, _, adjusted in _lines(stocks_csv)}
+    assert {key: row["close"] for key, row in prices.items()} == {key: Decimal(c) for key, (c, _) in told.items()}
+    # The last column has twelve decimals: what says more is kept to the letter beside it, and nothing else is.
+    longer = {key: adjusted for key, (_, adjusted) in told.items() if len(adjusted.partition(".")[2]) > 12}
+    kept = {key: json.loads(row["_raw_record"]) for key, row in prices.items() if row["_raw_record"]}
+    assert {key: record["adj_close"] for key, record in kept.items()} == longer
     assert {row["_event_id"] for row in bronze} == {"event-1"}
     months = {(row["symbol"], row["month"]): row for row in lake.rows("gold/stocks_monthly")}
     march = _month_by_hand(stocks_csv, "AAPL", "2000-03")
     gold = months["AAPL", date(2000, 3, 1)]
     assert {key: gold[key] for key in march} == pytest.approx(march)
-    assert set(months) == {
-        (symbol, date.fromisoformat(f"{day[:7]}-01"))
-        for symbol, day, *_ in (line.split(",") for line in stocks_csv.splitlines()[1:])
-    }
+    assert set(months) == {(symbol, date.fromisoformat(f"{day[:7]}-01")) for symbol, day, *_ in _lines(stocks_csv)}
 
     events = await events_about(kafka_bootstrap, path.as_uri())
     assert Counter(e.type for e in events) == {"lab.quality.passed.v1": 1, "lab.dataset.updated.v1": 3}
@@ -52,6 +58,10 @@ async def test_the_real_file_reaches_gold_once_and_is_announced(
     assert lake.content() == before
     assert lake.version("bronze/stocks") == 0
     assert {e.id for e in await events_about(kafka_bootstrap, path.as_uri())} == {e.id for e in events}
+
+
+def _lines(csv: str) -> list[list[str]]:
+    return [line.split(",") for line in csv.splitlines()[1:]]
 
 
 def _month_by_hand(csv: str, symbol: str, month: str) -> dict[str, float]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from flows.lake.datasets import Dataset, Gold
-from flows.lake.pruning import ranges_of_groups, within
+from flows.lake.pruning import has_none, ranges_of, ranges_of_groups, within
+from flows.lake.tables import Table
 
 DATASET = Dataset.model_validate(
     {
@@ -88,3 +91,28 @@ def test_bounds_are_literals_of_types_that_have_an_exact_one() -> None:
         " AND t.`n` >= 1L AND t.`n` <= 2L"
     )
     assert within({}, "t") == ""
+
+
+def test_the_ranges_of_groups_leave_out_what_has_no_common_order() -> None:
+    groups = pa.table(
+        {
+            "who": ["b", "a"],
+            "day": [date(2024, 1, 2), date(2024, 1, 1)],
+            "n": [2, 1],
+            "gap": ["x", None],
+            "price": [Decimal(1), Decimal(2)],
+            "parts": [[1], [2]],
+        }
+    )
+    assert ranges_of(groups) == {"who": ("a", "b"), "day": (date(2024, 1, 1), date(2024, 1, 2)), "n": (1, 2)}
+    assert ranges_of(groups.slice(0, 0)) == {}
+
+
+def test_a_table_has_none_of_what_its_log_excludes(tmp_path: Path) -> None:
+    table = Table(str(tmp_path / "t"))
+    assert not has_none(table, {"n": (5, 6)})  # not there yet: it is written, not appended to
+    write_deltalake(table.path, pa.table({"n": [1, 2]}))
+    write_deltalake(table.path, pa.table({"n": [8, 9]}), mode="append")
+    assert has_none(table, {"n": (3, 7)})
+    assert not has_none(table, {"n": (2, 7)})
+    assert not has_none(table, {"other": (3, 7)})
