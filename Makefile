@@ -78,10 +78,8 @@ faults-notify: setup ## The notifier killed at each step, odd receivers, outages
 bench-notify: setup ## Deliveries a second, their latency, beside failing receivers, and in a storm of alerts
 	@$(BIN)/python -m bench.notify
 
-faults-lake: setup ## The lake: runs that end at each commit, Spark killed, two runs at once, odd and damaged files, replays
-	@$(PYTEST) -v $(addprefix tests/integration/flows/,test_medallion_repeats.py test_medallion_bad_luck.py test_lake_in_s3.py \
-	  test_medallion_odd_files.py test_quarantine_replay.py test_spark_sessions.py) tests/unit/flows/test_maintenance_safety.py \
-	  tests/unit/flows/test_maintenance_backup.py tests/unit/cli/test_backup.py
+faults-lake: setup ## The lake: runs and Spark killed at each commit, two runs at once, a full disk, odd and damaged files, replays, restores
+	@$(BIN)/python -u -m tests.faults.lake
 
 bench-lake: setup ## What the lake's guarantees cost, beside the guide's code and Great Expectations (SIZE=small: quick)
 	@$(BIN)/python -m bench.lake $(if $(filter small,$(SIZE)),--rows 100000 --large 500000 --rounds 2)

@@ -1,0 +1,1 @@
+"""What the lake goes through under `make faults-lake`."""
