@@ -29,7 +29,7 @@ from bench.harness import Spread, repeat, report
 from bench.lake_lab import Bench, load, say, spark_server
 from bench.lake_peers import straightforward
 from datalab.local.layout import cache_dir
-from flows import medallion_etl_flow as etl
+from flows import medallion_tasks as etl
 from flows.lake.session import SparkConnection
 
 _PEER = ("great_expectations==1.24.1", "pandas<3")

@@ -14,7 +14,7 @@ from typing import Any
 from bench import lake_data
 from datalab.local.control import start_in_background, stop, wait_until_ready
 from datalab.local.layout import LabLayout
-from flows import medallion_etl_flow as etl
+from flows import medallion_tasks as etl
 from flows.lake import books
 from flows.lake.datasets import Dataset
 from flows.lake.job import Job
