@@ -29,16 +29,19 @@ class Records:
         yield from self.rows.to_batches(columns=list(columns), filter=self.condition, batch_readahead=4)
 
     def first(self, columns: Sequence[str]) -> pa.Table:
-        """One of them."""
-        scanner = self.rows.scanner(
-            columns=list(columns),
-            filter=self.condition,
-            batch_size=1024,
-            batch_readahead=1,
-            fragment_readahead=1,
-            use_threads=False,
-        )
-        return scanner.head(1)
+        """One of them; raises StopIteration if there is none. `columns` are all that the condition names."""
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+
+        def found() -> Iterator[pa.Table]:
+            # A dataset would decode whole row groups before it gives one row.
+            for fragment in self.rows.get_fragments(filter=self.condition):
+                with fragment.open() as source, ParquetFile(source) as file:
+                    for batch in file.iter_batches(1024, columns=list(columns)):
+                        yield pa.Table.from_batches([batch]).filter(self.condition)
+
+        row = next(rows for rows in found() if rows.num_rows).slice(0, 1).select(list(columns))
+        return row.cast(pa.schema([self.schema.field(name) for name in columns]))
 
     def table(self, columns: Sequence[str] | None = None, where: Expression | None = None) -> pa.Table:
         """Those that meet another condition, too; for a few of them, as all are held in memory."""

@@ -115,6 +115,13 @@ def test_verdicts_of_a_file_are_counted_a_batch_at_a_time(tmp_path: Path) -> Non
     assert found.ranges == {"who": ("A", "B"), "day": (DAY, DAY)}
 
 
+def test_one_record_of_an_ingestion_is_read_without_the_others(tmp_path: Path) -> None:
+    assert records(tmp_path, ROWS).first(["_ingest_id", "day"]).to_pylist()[0]["_ingest_id"] == "mine"
+    nobody = Records(ds.dataset(tmp_path), field("_ingest_id") == "nobody")
+    with pytest.raises(StopIteration):
+        nobody.first(["_ingest_id"])
+
+
 def test_keys_whose_values_only_spark_can_tell_have_no_range(tmp_path: Path) -> None:
     file = records(tmp_path, [*ROWS, (7, "ß", DAY, 6, None)])
     assert set(tally(file, dataset(normalise="upper"), CHECKS).ranges) == {"day"}
