@@ -45,6 +45,7 @@ from flows.medallion_tasks import (
     write_report,
 )
 from flows.parallel import five_at_once, processar_em_paralelo
+from flows.progress import Progress
 from flows.runs import current_trace
 from flows.usage import HOOKS
 from schemas.envelope import Event
@@ -114,6 +115,7 @@ def _load_directory(job: Job, path: Path, files: list[Path]) -> dict[str, Any]:
     """Each new file in turn; one that cannot be loaded does not keep the others out."""
     done = find_settled(job)
     pending = sources.unsettled(files, processar_em_paralelo(identify_files, files, tamanho=_FILES_A_CHUNK), done)
+    bar = Progress(f"medallion-{job.dataset.name.replace('_', '-')}-progress", len(pending), f"files of {path.name}")
     loaded, failed = [], []
     for file in pending:
         try:
@@ -122,6 +124,7 @@ def _load_directory(job: Job, path: Path, files: list[Path]) -> dict[str, Any]:
             if error.transient:
                 raise
             failed.append(str(error))
+        bar.step(file.name)
     if failed:
         raise BatchError(f"{len(failed)} of {len(pending)} new files of {path} were not loaded: {' | '.join(failed)}")
     get_run_logger().info("%d new of %d files in %s", len(pending), len(files), path)

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import pytest
 from prefect import tags
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.lake.errors import BatchError, BooksError, QualityRefusedError, SourceError
 from flows.medallion_etl_flow import medallion_etl_pipeline
@@ -135,6 +137,13 @@ async def test_too_few_rows_refuse_the_file_and_leave_silver_and_gold(
     assert [e.type for e in await events_about(kafka_bootstrap, path.as_uri())] == ["lab.quality.failed.v1"]
 
 
+def progress_of(key: str) -> list[str | None]:
+    """What the bars of this key say."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    return [bar.description for bar in found]
+
+
 def test_a_directory_means_what_is_new_in_it_and_a_bad_file_keeps_no_other_out(
     lake: LakeView, few_stocks: FewStocks
 ) -> None:
@@ -144,6 +153,7 @@ def test_a_directory_means_what_is_new_in_it_and_a_bad_file_keeps_no_other_out(
     with pytest.raises(BatchError, match=r"1 of 3 new files .*b\.csv: is not a text file"):
         medallion_etl_pipeline(str(lake.landing), min_rows_threshold=1)
     assert len(lake.rows("silver/stocks")) == 50
+    assert "3 of 3: c.csv" in progress_of("medallion-stocks-progress")
     (lake.landing / "b.csv").unlink()
     assert medallion_etl_pipeline(str(lake.landing), min_rows_threshold=1)["files"] == []
 
