@@ -56,15 +56,16 @@ class Monitor:
         """Wait until /readyz says so."""
         await eventually(self.unready, until=lambda reason: reason is None, within_s=within_s)
 
-    async def caught_up(self, within_s: float = 60.0) -> None:
-        """Wait until it is ready and has handled what the session's topics hold, which may be much."""
+    async def caught_up(self, within_s: float = 60.0, topic: str = "") -> None:
+        """Wait until it is ready and has handled what the session's topics hold, or this one, which may be much."""
         await self.ready()
-        await eventually(self.lag, until=lambda lag: lag == 0, within_s=within_s)
+        await eventually(lambda: self.lag(topic), until=lambda lag: lag == 0, within_s=within_s)
 
-    async def lag(self) -> float:
-        """Records that wait to be handled; -1 before it knows."""
+    async def lag(self, topic: str = "") -> float:
+        """Records that wait to be handled, of all topics or one; -1 before it knows."""
         text = (await self.get("/metrics")).text
         lines = [line for line in text.splitlines() if line.startswith("datalab_monitor_lag_records{")]
+        lines = [line for line in lines if f'topic="{topic}"' in line or not topic]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0
 
     async def unready(self) -> str | None:
