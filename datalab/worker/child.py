@@ -107,8 +107,8 @@ def outlast_the_server() -> None:
     from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 
     for client in (PrefectHttpxAsyncClient, PrefectHttpxSyncClient):
-        # Prefect has no public way to say so. By setattr, since what it replaces is a plain attribute.
-        setattr(client, "_has_connected", property(lambda _: True, lambda *_: None))  # noqa: B010 - see above
+        # Prefect has no public way to say so.
+        setattr(client, "_has_connected", property(lambda _: True, lambda *_: None))  # noqa: B010 - a property is not of its type
 
 
 def _engine(job: Job) -> None:

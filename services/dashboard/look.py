@@ -17,13 +17,13 @@ class Look:
 
     def __init__(self, settings: DashboardSettings) -> None:
         client = http_client(settings.dashboard_deadline_s)
-        urls = {
-            "bridge": settings.bridge_url,
-            "monitor": settings.monitor_url,
-            "notifier": settings.notifier_url,
-        }
         token = settings.dashboard_token.get_secret_value() if settings.dashboard_token else ""
-        self._services = {name: Rest(name, url, client, token) for name, url in urls.items()}
+        # The token is for the monitor's eyes alone: nothing is changed anywhere else.
+        self._services = {
+            "bridge": Rest("bridge", settings.bridge_url, client),
+            "monitor": Rest("monitor", settings.monitor_url, client, token),
+            "notifier": Rest("notifier", settings.notifier_url, client),
+        }
         self.away: dict[str, str] = {}
 
     def ask(self, service: Service, question: Callable[[Rest], Value]) -> Value | None:

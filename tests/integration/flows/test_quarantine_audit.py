@@ -133,8 +133,9 @@ def test_what_cannot_be_audited_is_said_plainly(sparkless_lake: LakeView, monkey
         quarantine_audit("nope")
     with pytest.raises(ParameterTypeError, match="sample"):
         quarantine_audit("stocks", sample=-1)
+    nothing: Any = None
     with pytest.raises(ParameterTypeError, match="dataset"):
-        quarantine_audit(None)  # type: ignore[call-overload]  # what is refused
+        quarantine_audit(nothing)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     with pytest.raises(AnnouncementError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         quarantine_audit("stocks")

@@ -131,6 +131,19 @@ def test_after_a_fix_the_lake_is_what_it_would_have_been(
     assert latest_books(lake) == {"rows_in": 62, "silver": 60, "quarantined": 1, "dropped": 0, "duplicates": 1}
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_records_that_break_a_rule_of_severity_fail_now_are_refused_and_nothing_changes(
+    lake: LakeView, rules: Rules, file: Path, dry_run: bool
+) -> None:
+    rules.set(WRONG)
+    medallion_etl_pipeline(str(file), min_rows_threshold=1)
+    before = lake.content()
+    rules.set(WRONG | {"severity": "fail"})
+    with pytest.raises(BatchError, match=r"1 of 1 files were not replayed: .*refused by the quality gate: cheap"):
+        quarantine_replay("stocks", dry_run=dry_run)
+    assert lake.content() == before
+
+
 def test_the_command_lists_shows_and_replays(lake: LakeView, rules: Rules, file: Path) -> None:
     def datalab(*words: str) -> Any:
         return CliRunner().invoke(build_app(), ["quarantine", *words])

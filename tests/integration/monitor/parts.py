@@ -68,6 +68,15 @@ class Monitor:
         lines = [line for line in lines if f'topic="{topic}"' in line or not topic]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0
 
+    async def shows(self, *lines: str) -> None:
+        """Wait until /metrics has all these lines."""
+
+        async def missing() -> list[str]:
+            text = (await self.get("/metrics")).text
+            return [line for line in lines if line not in text]
+
+        await eventually(missing, until=lambda missing: not missing)
+
     async def unready(self) -> str | None:
         """What /readyz says, None when all is well."""
         assert self.process.poll() is None, f"the monitor ended:\n{self.log.read_text()[-3000:]}"

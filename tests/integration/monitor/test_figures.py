@@ -50,19 +50,15 @@ async def test_a_service_is_shown_with_its_failing_checks_and_what_it_uses(
     assert (found["cpu_seconds"], found["cpu_share"]) == (15.0, 0.5), "the latecomer changes nothing"
     assert datetime.fromisoformat(found["last_seen"]) == failing.time
 
-    async def metrics() -> str:
-        return (await running.get("/metrics")).text
-
-    await eventually(metrics, until=lambda text: f'datalab_monitor_service_up{{service="{dataset}"}} 0.0' in text)
+    await running.shows(f'datalab_monitor_service_up{{service="{dataset}"}} 0.0')
     await taps.publish(recovered(dataset, "write"), measured(dataset, names.SERVICE_CPU, 1.0))
     well = await eventually(service, until=lambda found: found["cpu_seconds"] == 1.0 and found["status"] == "ok")
     assert (well["cpu_share"], well["failing"]) == (None, []), "it was started anew"
-    for line in (
+    await running.shows(
         f'datalab_monitor_service_up{{service="{dataset}"}} 1.0',
         f'datalab_monitor_service_cpu_seconds{{service="{dataset}"}} 1.0',
         f'datalab_monitor_service_memory_bytes{{service="{dataset}"}} 1e+08',
-    ):
-        await eventually(metrics, until=lambda text, line=line: line in text)
+    )
 
 
 async def test_topics_and_tables_are_shown_by_their_newest_measurements(
@@ -120,11 +116,8 @@ async def test_alerts_are_counted(running: Monitor, taps: Taps, dataset: str) ->
     assert page["counts"]["resolved"] >= 1
     assert (await running.get("/v1/alerts?rule=data-quality&status=firing")).json()["counts"]["resolved"] == 0
 
-    async def metrics() -> str:
-        return (await running.get("/metrics")).text
-
     fired = f'datalab_monitor_alerts_fired{{window="hour"}} {after["fired"]["hour"]:.1f}'
-    await eventually(metrics, until=lambda text: fired in text)
+    await running.shows(fired)
 
 
 async def test_an_event_from_the_far_future_is_buried_and_silences_nothing(

@@ -49,10 +49,7 @@ async def test_what_a_run_cost_is_known_whether_it_is_measured_before_or_after_i
     costs = {run["run_id"]: (run["cpu_seconds"], run["memory_peak_bytes"]) for run in runs}
     assert costs == {first: (4.0, 100.0), second: (8.0, 300.0), f"{dataset}-3": (None, None)}
 
-    async def metrics() -> str:
-        return (await running.get("/metrics")).text
-
-    for line in (
+    await running.shows(
         f'datalab_monitor_runs{{deployment="{deployment}",window="hour"}} 2.0',
         f'datalab_monitor_running_runs{{deployment="{deployment}"}} 1.0',
         f'datalab_monitor_run_success_ratio{{deployment="{deployment}"}} 0.5',
@@ -60,8 +57,7 @@ async def test_what_a_run_cost_is_known_whether_it_is_measured_before_or_after_i
         f'datalab_monitor_run_duration_quantile_seconds{{deployment="{deployment}",quantile="0.95"}} 5.0',
         f'datalab_monitor_run_cpu_seconds{{deployment="{deployment}",stat="max"}} 8.0',
         f'datalab_monitor_run_memory_peak_bytes{{deployment="{deployment}",stat="mean"}} 200.0',
-    ):
-        await eventually(metrics, until=lambda text, line=line: line in text)
+    )
 
 
 async def test_runs_over_time_add_up_to_the_counts_of_flows_and_of_the_lab(
@@ -163,11 +159,7 @@ async def test_how_long_runs_waited_and_how_often_they_began_again_is_known(
     assert summary["retries"]["week"] >= 2
     assert summary["queue"]["p50_s"] is not None
 
-    async def metrics() -> str:
-        return (await running.get("/metrics")).text
-
-    for line in (
+    await running.shows(
         f'datalab_monitor_run_queue_quantile_seconds{{deployment="{deployment}",quantile="0.5"}} 4.0',
         f'datalab_monitor_run_retries{{deployment="{deployment}",window="day"}} 2.0',
-    ):
-        await eventually(metrics, until=lambda text, line=line: line in text)
+    )

@@ -7,6 +7,7 @@ import os
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,8 +28,10 @@ async def parent_of(folder: Path, *modules: str, entrypoints: tuple[str, ...] = 
 
 def job(folder: Path, **fields: object) -> Job:
     key = uuid.uuid4().hex
+    ids = {"key": key, "flow_run_id": str(uuid.uuid4())}
     usual = {"environment": dict(os.environ), "directory": str(folder), "fork": True, "entrypoint": "one.py:one"}
-    return Job(**{"key": key, "flow_run_id": str(uuid.uuid4()), **usual, **fields})  # type: ignore[arg-type]  # fields of every type
+    given: dict[str, Any] = {**ids, **usual, **fields}
+    return Job(**given)
 
 
 def sockets_of(pid: int) -> list[str]:

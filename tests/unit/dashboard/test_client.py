@@ -7,7 +7,7 @@ import pytest
 
 from services.dashboard.answers.monitor import Rule, Rules
 from services.dashboard.client import RefusedError, Rest, ServiceAwayError, segment
-from services.dashboard.look import Look
+from services.dashboard.look import Look, Service
 from services.dashboard.settings import DashboardSettings
 from tests.unit.dashboard.answers import RULE, Services
 
@@ -84,3 +84,13 @@ def test_a_token_is_shown_with_changes_only() -> None:
     shown = [request.headers.get("Authorization") for request in services.asked]
     assert shown == [None, "Bearer dlt_planted", "Bearer dlt_planted"]
     assert services.asked[1].headers["If-Match"] == '"1"'
+
+
+def test_the_token_of_the_dashboard_is_shown_to_the_monitor_alone(services: Services) -> None:
+    look = Look(DashboardSettings.model_validate({"dashboard_token": "dlt_planted"}))
+    services.answers["PUT /v1/rules/x"] = RULE
+    names: tuple[Service, ...] = ("bridge", "monitor", "notifier")
+    for name in names:
+        look.service(name).put("/v1/rules/x", Rule, {"enabled": True})
+    shown = {request.url.port: request.headers.get("Authorization") for request in services.asked}
+    assert shown == {8082: None, 8083: "Bearer dlt_planted", 8084: None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -54,12 +55,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_file_stays_below_its_limit(tmp_path: Path) -> None:
-    sys.path.insert(0, str(PROGRAM.parent))
-    try:
-        from with_log import LogFile  # type: ignore[import-not-found]  # a script, found by the path above
-    finally:
-        sys.path.remove(str(PROGRAM.parent))
-    log = LogFile(tmp_path / "log", limit=100)
+    log = runpy.run_path(str(PROGRAM))["LogFile"](tmp_path / "log", limit=100)
     for number in range(50):
         log.write(f"line {number:03}\n".encode())
     assert {file.name for file in tmp_path.iterdir()} == {"log", "log.1"}

@@ -78,5 +78,12 @@ def test_columns_that_are_new_or_of_another_type_are_left_to_spark(table: Table,
     assert content(table) == before
 
 
+def test_a_table_with_a_change_feed_is_left_to_spark(tmp_path: Path) -> None:
+    place = tmp_path / "told"
+    write_deltalake(place, groups(("sul", 1, "1.50", 1)), configuration={"delta.enableChangeDataFeed": "true"})
+    assert not _merged_here(Table(str(place)), GOLD, groups(("sul", 1, "9.25", 4)))
+    assert content(Table(str(place))) == [("sul", 1, "1.50", 1)]
+
+
 def test_a_table_that_is_not_there_is_left_to_spark(tmp_path: Path) -> None:
     assert not _merged_here(Table(str(tmp_path / "none")), GOLD, SCHEMA.empty_table())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,13 +19,13 @@ def test_version_and_size_of_a_local_table_need_no_spark(tmp_path: Path) -> None
     table, by_uri = Table(str(folder)), Table(f"file://{tmp_path}/a%20table")
     (folder / "_delta_log").mkdir(parents=True)
     (folder / "part-killed.parquet").write_bytes(b"half")
-    no_spark = object()  # whatever is asked of it fails
-    assert (table.version(no_spark), table.size_bytes()) == (None, 0)  # type: ignore[arg-type]  # it must not be used
+    no_spark: Any = object()  # whatever is asked of it fails
+    assert (table.version(no_spark), table.size_bytes()) == (None, 0)
     for _ in range(2):
         write_deltalake(str(folder), pa.table({"n": [1, 2, 3]}), mode="append")
     written = sum(path.stat().st_size for path in folder.glob("*.parquet")) - len(b"half")
     for same in (table, by_uri):
-        assert (same.version(no_spark), same.size_bytes()) == (1, written)  # type: ignore[arg-type]  # it must not be used
+        assert (same.version(no_spark), same.size_bytes()) == (1, written)
 
 
 def test_the_size_of_a_table_elsewhere_is_not_known() -> None:
