@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import random
 import subprocess
 import sys
 import time
@@ -13,12 +13,18 @@ from pathlib import Path
 
 import httpx
 
+from datalab.local.ports import is_free
+
+# Below the kernel's range for outgoing connections, so that none of them takes a port between its choice and its use
+# (nor meets itself by calling it), and beside the range that labs choose from.
+_PORTS = random.sample(range(10_000, 20_000), 10_000)
+
 
 def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on now, and that this process is never given again."""
+    while not is_free(port := _PORTS.pop()):
+        pass
+    return port
 
 
 @contextmanager

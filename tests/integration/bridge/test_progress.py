@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from tests.integration.bridge.test_service import rest
 from tests.support.door import door_to
 from tests.support.odd_servers import answering_server
 from tests.support.polling import eventually
+from tests.support.processes import free_port
 
 
 async def test_a_prefect_that_falls_silent_is_named_and_waited_for(
@@ -57,7 +57,7 @@ async def test_a_bridge_that_gets_nowhere_though_all_answers_ends_so_that_anothe
         environment = {
             "DATALAB_CONFIG_DIR": str(tmp_path), "DATABASE_URL": database_url, "BRIDGE_GROUP": f"bridge-{dataset}",
             "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-            "BRIDGE_STALL_S": "1", "BRIDGE_HEAL_S": "2", "BRIDGE_PORT": str(random.randrange(20_000, 30_000)),
+            "BRIDGE_STALL_S": "1", "BRIDGE_HEAL_S": "2", "BRIDGE_PORT": str(free_port()),
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.bridge", cwd=PROJECT_ROOT, env=os.environ | environment,

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.notifier.parts import Process, free_port, process
+from tests.integration.notifier.parts import Process, process
+from tests.support.processes import free_port
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +21,7 @@ from datalab.bus.publisher import Publisher, RecordRef
 from datalab.bus.reader import read_events
 from schemas.envelope import Event
 from tests.support.polling import eventually
+from tests.support.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -200,12 +200,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
     finally:
         writer.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def entry(running: Monitor, kind: str, key: str, wanted: str) -> dict[str, Any]:

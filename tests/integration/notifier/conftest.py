@@ -13,11 +13,11 @@ from tests.integration.notifier.parts import (
     SECRET,
     Process,
     Receiver,
-    free_port,
     process,
     scripted_receiver,
 )
 from tests.support.lab_parts import kafka_broker
+from tests.support.processes import free_port
 
 StartNotifier = Callable[..., AbstractContextManager[Process]]
 

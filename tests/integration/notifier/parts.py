@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,16 +20,11 @@ from aiohttp import web
 from datalab.bus.publisher import Publisher
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event
+from tests.support.processes import free_port
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" + "MfKQ9r8GKYo="
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
