@@ -4,12 +4,12 @@ that nothing comes for. Triggers stay, and with them that each event had its run
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 
 from sqlalchemy import and_, delete, func, or_, select, true
 
 from datalab.runtime.logs import get_logger
+from datalab.runtime.rounds import Rounds
 from datalab.store.engine import Sessions
 from datalab.store.tables.bridge import TriggerEventRow, TriggerRow, WindowRow
 from services.bridge.rules import Rule
@@ -34,15 +34,13 @@ class Pruning:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Prune now and then until `stop` is set."""
-        while not stop.is_set():
-            try:
-                events, windows = await self.prune_events(), await self.prune_windows()
-                log.info("bridge.pruned", events=events, windows=windows)
-            except Exception as error:
-                # Whatever it is: what is not pruned now is pruned the next time.
-                log.warning("bridge.unpruned", reason=f"{type(error).__name__}: {error}"[:300])
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _EVERY_S)
+        await Rounds("pruning", _EVERY_S, self.prune).run(stop)
+
+    async def prune(self) -> None:
+        """All that may be forgotten by now."""
+        events, windows = await self.prune_events(), await self.prune_windows()
+        if events or windows:
+            log.info("bridge.pruned", events=events, windows=windows)
 
     async def prune_events(self) -> int:
         """Forget old events of triggers that are settled; returns how many. Those of open windows stay."""

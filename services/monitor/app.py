@@ -17,6 +17,7 @@ from datalab.bus.retry import RetryPolicy
 from datalab.runtime.clock import Clock, SystemClock
 from datalab.runtime.health import Health
 from datalab.runtime.logs import get_logger
+from datalab.runtime.rounds import Rounds
 from datalab.runtime.serving import run_all, serve
 from datalab.runtime.web import create_app
 from datalab.store.changes import changes_need
@@ -31,7 +32,6 @@ from services.monitor.outbox import Outbox
 from services.monitor.overruns import Overruns
 from services.monitor.progress import Progress
 from services.monitor.pruning import Pruning
-from services.monitor.rounds import Rounds
 from services.monitor.rule_file import RuleFileError
 from services.monitor.rules import TOPICS
 from services.monitor.rules_in_force import RulesInForce

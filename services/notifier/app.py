@@ -42,6 +42,7 @@ from services.notifier.notices import Notices
 from services.notifier.outcomes import Outcomes
 from services.notifier.outgoing import Outgoing
 from services.notifier.prefect_blocks import PrefectBlocks
+from services.notifier.pruning import Pruning
 from services.notifier.records import Records
 from services.notifier.sealing import Seal, SealError, load_seal
 from services.notifier.sender import Pace, Sender
@@ -102,6 +103,7 @@ class Notifier:
         self._audit = Audit(sessions)
         self._gate = _gate(settings, Bearers(Tokens(sessions), clock), self._audit)
         self._doors, self._notices = doors, Notices(sessions, publisher)
+        self._pruning = Pruning(sessions, timedelta(days=settings.notifier_keep_days))
 
     def web(self, health: Health) -> FastAPI:
         """The REST of this process."""
@@ -165,6 +167,7 @@ class Notifier:
             self._in_force.watch(stop),
             self.dispatcher.run(stop),
             self._calls.listen(self.sender.wake, stop),
+            self._pruning.run(stop),
         )
 
 

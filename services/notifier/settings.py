@@ -36,6 +36,7 @@ class NotifierSettings(LabSettings):
     notifier_stall_s: float = Field(default=60.0, gt=0)
     notifier_rotation_hours: float = Field(default=24.0, ge=0)
     notifier_disable_after_hours: float = Field(default=120.0, gt=0)
+    notifier_keep_days: float = Field(default=90.0, ge=31, le=36_500)
     notifier_secret_key: SecretStr | None = None
     notifier_require_tokens: bool | None = None
     notifier_origin: str = "dataflow-lab"

@@ -93,7 +93,8 @@ class Desk:
             "notifier_escalations": ("due_at",),
             "notifier_silences": ("starts_at", "ends_at"),
             "notifier_paces": ("refilled_at",),
-            "notifier_deliveries": ("created_at", "next_attempt_at"),
+            "notifier_deliveries": ("created_at", "next_attempt_at", "finished_at"),
+            "notifier_alerts": ("updated_at",),
         }
         async with self.sessions.begin() as session:
             for table, names in columns.items():

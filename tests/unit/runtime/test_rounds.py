@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.monitor.rounds import Rounds
+from datalab.runtime.rounds import Rounds
 from tests.support.polling import eventually
 
 

@@ -1,4 +1,4 @@
-"""Work that is done again and again, at an even pace, beside the stream. An outage is waited for."""
+"""Work that is done again and again, at an even pace, beside what a process is there for. An outage is waited for."""
 
 from __future__ import annotations
 
