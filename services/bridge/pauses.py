@@ -37,6 +37,7 @@ class Pauses:
     def __init__(self, sessions: Sessions, publisher: Publisher) -> None:
         self._sessions, self._publisher = sessions, publisher
         self._paused: dict[str, Pause] = {}
+        self._changes = 0
 
     def of(self, rule: str) -> Pause | None:
         """The pause of this rule, if it is paused."""
@@ -49,10 +50,10 @@ class Pauses:
 
     async def refresh(self, book: RuleBook) -> None:
         """Look at what is paused now; a rule that has changed since is resumed."""
-        query = select(RulePauseRow).where(RulePauseRow.resumed_at.is_(None))
-        async with self._sessions() as session:
-            rows = (await session.scalars(query)).all()
-        paused = {row.rule: Pause(row.reason, row.paused_at, row.rule_version) for row in rows}
+        changes, paused = self._changes, await self._read()
+        while changes != self._changes:
+            # What was paused or resumed meanwhile is not in it; a pause that is forgotten lets runs start.
+            changes, paused = self._changes, await self._read()
         self._paused = paused
         for name, pause in list(paused.items()):
             rule = book.by_name.get(name)
@@ -60,6 +61,12 @@ class Pauses:
                 await self.resume(name, "the rule was changed")
         for rule in book.rules:
             metrics.PAUSED.labels(rule.name).set(rule.name in self._paused)
+
+    async def _read(self) -> dict[str, Pause]:
+        query = select(RulePauseRow).where(RulePauseRow.resumed_at.is_(None))
+        async with self._sessions() as session:
+            rows = (await session.scalars(query)).all()
+        return {row.rule: Pause(row.reason, row.paused_at, row.rule_version) for row in rows}
 
     async def pause(self, rule: Rule, reason: str) -> bool:
         """Pause the rule; False if it was paused already."""
@@ -74,6 +81,7 @@ class Pauses:
             at = await session.scalar(again.returning(RulePauseRow.paused_at))
         if at is None:
             return False
+        self._changes += 1
         self._paused[rule.name] = Pause(row["reason"], at, rule.version)
         log.warning("rule.paused", rule=rule.name, reason=reason)
         await self._tell(ServiceDegraded, rule.name, reason, at)
@@ -89,6 +97,7 @@ class Pauses:
         )
         async with self._sessions.begin() as session:
             at = await session.scalar(statement)
+        self._changes += 1
         self._paused.pop(rule, None)
         if at is None:
             return False

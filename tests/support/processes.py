@@ -52,7 +52,7 @@ def running_ingest(home: Path, environ: Mapping[str, str]) -> Iterator[tuple[str
         yield url, process
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, within_s: float = 30) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, within_s: float = 90) -> None:
     """Return once `/readyz` answers 200; fails with the log's end if the process dies or takes too long."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and process.poll() is None:

@@ -59,7 +59,7 @@ class PrefectLab:
 
 @pytest.fixture
 async def prefect(prefect_api_url: str) -> AsyncIterator[PrefectLab]:
-    async with httpx.AsyncClient(base_url=prefect_api_url, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=prefect_api_url, trust_env=False, timeout=60) as client:
         yield PrefectLab(client)
 
 

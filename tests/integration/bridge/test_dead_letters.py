@@ -19,6 +19,11 @@ async def letters_of(bootstrap: str, group: str) -> list[DeadLetter]:
     return [letter for letter in await read_dead_letters(bootstrap) if letter.group == group]
 
 
+async def letters_keyed(bootstrap: str, group: str, key: str) -> list[DeadLetter]:
+    """A new group reads, and buries, also what other tests have left on the topic."""
+    return [letter for letter in await letters_of(bootstrap, group) if letter.record.key == key.encode()]
+
+
 async def own_letters(bootstrap: str, group: str, event: Event) -> list[DeadLetter]:
     return [letter for letter in await letters_of(bootstrap, group) if letter.event_id == event.id]
 
@@ -45,10 +50,10 @@ async def test_each_kind_of_poison_has_its_reason_and_harms_no_other_event(
             await publisher.publish(event)
         await eventually(lambda: prefect.runs_of(events["good"]))
         found = await eventually(
-            lambda: letters_of(kafka_bootstrap, bridges.group),
-            until=lambda letters: {None, *(events[name].id for name in names[:-1])} <= {e.event_id for e in letters},
+            lambda: letters_keyed(kafka_bootstrap, bridges.group, dataset), until=lambda letters: len(letters) >= 5
         )
     reasons = {letter.event_id: letter.reason for letter in found}
+    assert reasons.keys() == {None, *(events[name].id for name in names[:-1])}
     assert "neither ce_ headers nor a JSON object" in reasons[None]
     assert "rule bad-template" in reasons[events["template"].id]
     assert "nosuch" in reasons[events["template"].id]

@@ -30,14 +30,14 @@ async def test_three_instances_that_join_and_leave_twenty_times_make_one_run_of_
         for _ in range(_SHIFTS):
             before = await count()
             async with bridges.running(rule):
-                await eventually(count, until=lambda now, before=before: now >= min(before + 10, _EVENTS), within_s=60)
+                await eventually(count, until=lambda now, before=before: now >= min(before + 10, _EVENTS), within_s=120)
 
     async with asyncio.TaskGroup() as together:
         for _ in range(3):
             together.create_task(come_and_go())
         together.create_task(_publish_with_repeats(publisher, events))
     async with bridges.running(rule):
-        await eventually(count, until=lambda now: now >= _EVENTS, within_s=60)
+        await eventually(count, until=lambda now: now >= _EVENTS, within_s=120)
     runs = await _all_runs(prefect, deployment)
     assert sorted(_event_id(run) for run in runs) == sorted(event.id for event in events)
     created = {_event_id(run): datetime.fromisoformat(run["created"]) for run in runs}

@@ -64,7 +64,7 @@ async def test_a_bridge_that_gets_nowhere_though_all_answers_ends_so_that_anothe
             stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            _, said = await asyncio.wait_for(process.communicate(), 60)
+            _, said = await asyncio.wait_for(process.communicate(), 150)
         finally:
             if process.returncode is None:
                 process.kill()

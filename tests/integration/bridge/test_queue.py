@@ -16,7 +16,9 @@ from datalab.store.tables.bridge import TriggerRow
 from schemas.envelope import Event
 from services.bridge.app import Bridge
 from services.bridge.ledger import Ledger
+from services.bridge.pauses import Pauses
 from services.bridge.replaying import replay
+from services.bridge.rules import Rule, RuleBook, RuleSpec
 from tests.integration.bridge.conftest import Bridges, PrefectLab, file_arrived, file_rule
 from tests.integration.bridge.test_dead_letters import own_letters
 from tests.support.polling import eventually
@@ -114,7 +116,10 @@ async def test_a_failed_run_is_tried_again_and_dies_in_the_end_and_a_replay_star
         assert second["parameters"] == first["parameters"]
         assert letter.reason == f"rule files: run {second['id']} CRASHED, and so did the 1 before it"
         assert letter.offset >= 0
-        row = await row_of(sessions, event)
+        # The letter is stored before the row says so.
+        row = await eventually(
+            lambda: row_of(sessions, event), until=lambda row: row is not None and row.status == "dead"
+        )
         assert row is not None
         assert (row.status, row.attempt) == ("dead", 2)
 
@@ -170,6 +175,29 @@ async def test_a_rule_is_paused_and_resumed_by_people(
         unknown = await http.post("/v1/rules/nosuch:resume")
         assert (unknown.status_code, "is not in force" in unknown.json()["detail"]) == (404, True)
     assert len(await prefect.runs_of(event)) == 1
+
+
+async def test_a_pause_is_not_forgotten_by_a_look_that_began_before_it(
+    publisher: Publisher, dataset: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = Rule.of(RuleSpec.model_validate(file_rule(dataset, f"r-{dataset}")), "test")
+    pauses, book = Pauses(sessions, publisher), RuleBook([rule])
+    read, changes = pauses._read, [pauses.pause(rule, "now"), pauses.resume(rule.name, "enough")]
+
+    async def read_and_change() -> Any:
+        found = await read()
+        if changes:
+            await changes.pop(0)
+        return found
+
+    monkeypatch.setattr(pauses, "_read", read_and_change)
+    resumed = changes.pop()
+    await pauses.refresh(book)
+    assert (pause := pauses.of(rule.name)) is not None
+    assert pause.reason == "now"
+    changes.append(resumed)
+    await pauses.refresh(book)
+    assert pauses.of(rule.name) is None
 
 
 def client(bridge: Bridge) -> httpx.AsyncClient:

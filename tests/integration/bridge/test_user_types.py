@@ -30,7 +30,10 @@ async def test_a_rule_on_a_users_type_starts_one_run(
     rule = {"name": "large-orders", "on": [type_], "where": "event.data.total > 100", "run": run}
     await prefect.deploy(f"{dataset}/load")
 
-    async with bridges.running(rule), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+    async with (
+        bridges.running(rule),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http,
+    ):
         with service("services.ingest", environ, log) as process:
             await asyncio.to_thread(wait_until_ready, str(http.base_url), process, log)
             registered = await http.put(f"/v1/schemas/{type_}", json=SCHEMA)
