@@ -41,13 +41,15 @@ def maintenance_pipeline(
     vacuum_hours: int = 168,
     max_purge_share: float = 0.5,
     force_purge: bool = False,
+    keep_report_days: int = 365,
 ) -> dict[str, Any]:
     """Look after all tables, or after `tables` (names of datasets, or LAYER/NAME); returns what was done.
 
     With `dry_run` nothing is written but the report of what would be done. `force_purge` lets a purge take more than
-    `max_purge_share` of a table's rows. Raises MaintenanceError at the end if a step of any table failed.
+    `max_purge_share` of a table's rows. Reports and lineage of runs more than `keep_report_days` ago go with a run over
+    all tables. Raises MaintenanceError at the end if a step of any table failed.
     """
-    limits = Limits(dry_run, keep_backups, vacuum_hours, max_purge_share, force_purge)
+    limits = Limits(dry_run, keep_backups, vacuum_hours, max_purge_share, force_purge, keep_report_days)
     limits.check()
     settings, log = FlowSettings(), get_run_logger()
     lake_folder(settings.lake_root)
@@ -67,6 +69,8 @@ def maintenance_pipeline(
             outcome.tables += _maintain_dataset(job, name, found)
         outcome.free_bytes = free_bytes(settings.lake_root)
         outcome.unknown_tables = unknown_tables(datasets.values(), job.lake)
+        if tables is None:
+            outcome.old_pages = _attempt(job, outcome.problems, "old reports", lambda: tasks.tidy_reports(job))
         report = _conclude(job, outcome)
     outcome.raise_if_incomplete()
     return {**outcome.summary(), "report": str(report)}

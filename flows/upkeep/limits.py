@@ -15,6 +15,7 @@ class Limits:
     vacuum_hours: int = 168
     max_purge_share: float = 0.5
     force_purge: bool = False
+    keep_report_days: int = 365
 
     def check(self) -> None:
         """Raise UpkeepError that names the parameter."""
@@ -22,4 +23,6 @@ class Limits:
             raise UpkeepError(f"keep_backups={self.keep_backups}: must be at least 1, the one that was just made")
         if not 0 < self.max_purge_share <= 1:
             raise UpkeepError(f"max_purge_share={self.max_purge_share}: must be above 0 and at most 1 (0.5: half)")
+        if self.keep_report_days < 1:
+            raise UpkeepError(f"keep_report_days={self.keep_report_days}: must be at least 1 (365: a year)")
         require_safe_retention(self.vacuum_hours)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from flows.upkeep.audit import Audit
 from flows.upkeep.backup import Backup
 from flows.upkeep.errors import MaintenanceError
+from flows.upkeep.old_pages import OldPages
 from flows.upkeep.optimise import PREVIEW_LIMIT, Cleaning, Compaction
 from flows.upkeep.purge import PurgePlan
 from flows.upkeep.usage_statistics import TableUsage
@@ -42,13 +43,15 @@ class TableOutcome:
 
 @dataclass
 class Outcome:
-    """The run. `problems` are those of no single table; `free_bytes` has the lake's disk, None for a lake elsewhere."""
+    """The run. `problems` are those of no single table; `free_bytes` has the lake's disk, None for a lake elsewhere.
+    `old_pages` are gone, or would go in a dry run; None where they were not looked for."""
 
     dry_run: bool
     free_bytes: int | None = None
     tables: list[TableOutcome] = field(default_factory=list)
     unknown_tables: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+    old_pages: OldPages | None = None
 
     @property
     def audits(self) -> list[Audit]:
@@ -81,5 +84,6 @@ class Outcome:
             "files_merged": {t.table: t.compaction.files_removed for t in self.tables if t.compaction},
             "files_vacuumed": {t.table: t.cleaning.files for t in self.tables if t.cleaning and t.cleaning.files},
             "audits_failed": [audit.table for audit in self.audits if not audit.passed],
+            "reports_deleted": 0 if self.dry_run or self.old_pages is None else len(self.old_pages.paths),
             "rows": {t.table: t.usage.rows for t in self.tables if t.usage},
         }

@@ -12,7 +12,17 @@ from flows.charts import bars
 from flows.config import TIMEZONE
 from flows.html_report import Section, Tone, badge, cards, code, page, svg, table
 from flows.upkeep.outcomes import Outcome, TableOutcome
-from flows.upkeep.summary import Before, forecast_word, full_word, growth, purge_word, signed, size, verdict
+from flows.upkeep.summary import (
+    Before,
+    forecast_word,
+    full_word,
+    growth,
+    old_pages_word,
+    purge_word,
+    signed,
+    size,
+    verdict,
+)
 
 _TONES: Mapping[str, Tone] = {"fail": "bad", "quarantine": "bad", "drop": "warn", "warn": "warn"}
 
@@ -49,7 +59,7 @@ def _overview(outcome: Outcome) -> Section:
         ("rows that break a rule", failed, "bad" if failed else "good"),
         ("problems", len(outcome.reasons()), "bad" if outcome.reasons() else "good"),
     ]
-    return Section("Overview", cards(figures))
+    return Section("Overview", cards(figures), note=old_pages_word(outcome))
 
 
 def _problems(outcome: Outcome) -> Iterator[Section]:

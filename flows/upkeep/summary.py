@@ -37,6 +37,8 @@ def markdown_report(outcome: Outcome, before: Before, page_path: Path) -> str:
             "–" if done.audit is None else "passed" if done.audit.passed else f"{done.audit.rows_failed:,} rows",
         )
         lines.append(f"| {' | '.join(cells)} |")
+    if tidied := old_pages_word(outcome):
+        lines += ["", tidied]
     return "\n".join(lines) + "\n"
 
 
@@ -71,6 +73,16 @@ def full_word(outcome: Outcome, before: Before) -> str:
     days = days_until_full(usages, before, outcome.free_bytes)
     free = f"The lake's disk has {size(outcome.free_bytes)} free"
     return f"{free}." if days is None else f"{free}: enough for {days:,} days of that."
+
+
+def old_pages_word(outcome: Outcome) -> str:
+    """What became of old reports and lineage; empty where there are none."""
+    old = outcome.old_pages
+    if old is None or not old.paths:
+        return ""
+    count = "one file" if len(old.paths) == 1 else f"{len(old.paths):,} files"
+    fate = "would go" if outcome.dry_run else "were deleted"
+    return f"Old reports and lineage, {count} of {size(old.size_bytes)}, {fate}."
 
 
 def _backup_word(done: TableOutcome) -> str:

@@ -14,7 +14,7 @@ from flows.lake.datasets import Retention
 from flows.lake.session import SparkConnection
 from flows.lake.tables import Lake
 from flows.runs import current_trace, task_options
-from flows.upkeep import audit, backup, optimise, purge, report, safety, usage_statistics
+from flows.upkeep import audit, backup, old_pages, optimise, purge, report, safety, usage_statistics
 from flows.upkeep.announcements import events_of
 from flows.upkeep.backup_store import BackupStore, stamp_of
 from flows.upkeep.inventory import LakeTable, lake_folder, tables_of
@@ -125,6 +125,15 @@ def audit_table(job: Job, table: LakeTable) -> audit.Audit:
 def measure_usage(job: Job, table: LakeTable) -> usage_statistics.TableUsage:
     """Rows, files, bytes, versions."""
     return usage_statistics.usage_of(table, job.now)
+
+
+@task(name="tidy-reports", **_TASK)
+def tidy_reports(job: Job) -> old_pages.OldPages:
+    """Which reports and lineage files are old; they are deleted, unless it is a dry run."""
+    found = old_pages.find_old_pages(job.settings.datalab_home, job.now, job.limits.keep_report_days)
+    if not job.limits.dry_run:
+        old_pages.delete_pages(found)
+    return found
 
 
 @task(name="report", **_TASK)

@@ -230,6 +230,7 @@ class Topic(BaseModel):
 
     topic: str
     records: float | None
+    size_bytes: float | None
     measured_at: datetime | None
     groups: list[GroupLag]
 

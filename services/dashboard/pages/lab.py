@@ -67,6 +67,7 @@ def topic_columns(site: Site) -> list[Column[TopicLine]]:
     return [
         Column(words("topics.topic"), attrgetter("topic"), width="medium"),
         Column(words("topics.records"), attrgetter("records"), numbers(words.number), width="small"),
+        Column(words("topics.size"), attrgetter("size_bytes"), numbers(words.size), width="small"),
         Column(
             words("topics.lag"),
             attrgetter("lag"),

@@ -16,6 +16,7 @@ class TopicLine:
 
     topic: str
     records: float | None
+    size_bytes: float | None
     lag: float | None
     groups: Sequence[GroupLag]
     measured_at: datetime | None
@@ -31,6 +32,7 @@ def topic_lines(topics: Topics) -> list[TopicLine]:
         TopicLine(
             topic=topic.topic,
             records=topic.records,
+            size_bytes=topic.size_bytes,
             lag=max((group.lag for group in topic.groups if group.lag is not None), default=None),
             groups=sorted(topic.groups, key=lambda group: (-(group.lag or 0), group.group)),
             measured_at=topic.measured_at,

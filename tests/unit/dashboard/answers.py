@@ -90,7 +90,7 @@ def usual() -> Answers:
             {"service": "mlflow", "status": "degraded", "last_seen": AT, "cpu_seconds": 12.5, "cpu_share": 0.02,
              "memory_bytes": 180e6, "failing": [{"check": "write", "reason": "no answer", "since": AT}]}]},
         "/v1/topics": {"topics": [
-            {"topic": "lab.runs", "records": 812.0, "measured_at": AT,
+            {"topic": "lab.runs", "records": 812.0, "size_bytes": 2_500_000.0, "measured_at": AT,
              "groups": [{"group": "bridge", "lag": 0.0, "measured_at": AT},
                         {"group": "monitor", "lag": 3.0, "measured_at": AT}]}]},
         "/v1/datasets": {"datasets": [

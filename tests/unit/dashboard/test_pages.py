@@ -239,8 +239,9 @@ def test_services_topics_and_tables_are_listed(services: Services) -> None:
 
     service, topic, dataset = (rows[0] for rows in shown)
     assert (service["Service"], service["Failing checks"]) == ("mlflow", "write: no answer")
-    assert (topic["Topic"], topic["Largest lag"], topic["Lag by consumer group"]) == (
+    assert (topic["Topic"], topic["Size"], topic["Largest lag"], topic["Lag by consumer group"]) == (
         "lab.runs",
+        2_500_000.0,
         3.0,
         "monitor 3, bridge 0",
     )

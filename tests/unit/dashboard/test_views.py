@@ -141,9 +141,10 @@ def test_a_topic_shows_the_group_that_is_furthest_behind() -> None:
         return {"group": name, "lag": lag}
 
     read, unread = topic_lines(Topics.model_validate({"topics": [
-        {"topic": "lab.z", "records": None, "measured_at": None, "groups": []},
-        {"topic": "lab.a", "records": 5, "measured_at": AT, "groups": [group("x", 0), group("y", 7), group("z", None)]},
+        {"topic": "lab.z", "records": None, "size_bytes": None, "measured_at": None, "groups": []},
+        {"topic": "lab.a", "records": 5, "size_bytes": 900, "measured_at": AT,
+         "groups": [group("x", 0), group("y", 7), group("z", None)]},
     ]}))  # fmt: skip
 
-    assert (read.topic, read.lag, read.by_group(EN)) == ("lab.a", 7.0, "y 7, x 0, z –")
+    assert (read.topic, read.size_bytes, read.lag, read.by_group(EN)) == ("lab.a", 900.0, 7.0, "y 7, x 0, z –")
     assert (unread.lag, unread.by_group(EN)) == (None, "–")

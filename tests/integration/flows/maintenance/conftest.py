@@ -54,9 +54,14 @@ class Lab:
         """A data file that no version knows, as a killed write leaves it."""
         path = self.lake.root / table / "part-00000-orphan.c000.snappy.parquet"
         path.write_bytes(b"x" * 2000)
-        then = (datetime.now(UTC) - timedelta(days=days_old)).timestamp()
-        os.utime(path, (then, then))
-        return path
+        return _as_old_as(path, days_old)
+
+    def old_report(self, *, days_old: int) -> Path:
+        """The report of an ingestion long ago."""
+        path = self.home / "reports" / "medallion" / "stocks" / f"{days_old}-days-ago.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a page")
+        return _as_old_as(path, days_old)
 
     def files(self) -> dict[str, str]:
         """Every file below the lab but reports and locks, by its hash."""
@@ -124,3 +129,9 @@ def report_of(done: dict[str, Any]) -> str:
 
 def file_count(path: Path) -> int:
     return len(DeltaTable(str(path)).file_uris())
+
+
+def _as_old_as(path: Path, days: int) -> Path:
+    then = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+    os.utime(path, (then, then))
+    return path

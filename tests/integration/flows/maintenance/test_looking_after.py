@@ -34,6 +34,7 @@ async def test_backed_up_purged_merged_vacuumed_audited_and_reported(lab: Lab, k
     files = file_count(lab.lake.root / "bronze/stocks")
     lab.keep_silver_since(date(2001, 1, 1))
     stale, fresh = lab.orphan("silver/stocks", days_old=10), lab.orphan("bronze/stocks", days_old=2)
+    old, of_last_month = lab.old_report(days_old=400), lab.old_report(days_old=30)
 
     done = maintenance_pipeline()
 
@@ -56,6 +57,7 @@ async def test_backed_up_purged_merged_vacuumed_audited_and_reported(lab: Lab, k
     assert done["audits_failed"] == []
     assert list((lab.lake.root / "_work" / "restore-check").rglob("*.parquet")) == []
 
+    assert (old.exists(), of_last_month.exists(), done["reports_deleted"]) == (False, True, 1)
     page = report_of(done)
     assert all(words in page for words in (*STOCKS_TABLES, "year=2000", "prices_positive", "verified", "rows purged"))
     assert Path(done["report"]).parent == lab.home / "reports" / "maintenance"
@@ -76,6 +78,7 @@ def test_the_next_run_finds_nothing_more_to_do_and_tells_the_growth(lab: Lab) ->
 async def test_a_dry_run_says_what_would_go_and_changes_nothing(lab: Lab, kafka_bootstrap: str) -> None:
     lab.keep_silver_since(date(2001, 1, 1))
     lab.orphan("silver/stocks", days_old=10)
+    old = lab.old_report(days_old=400)
     before, started = lab.files(), datetime.now(UTC)
     done = maintenance_pipeline(dry_run=True)
     assert done["rows_to_purge"] == {"silver/stocks": OLD}
@@ -83,6 +86,8 @@ async def test_a_dry_run_says_what_would_go_and_changes_nothing(lab: Lab, kafka_
     page = report_of(done)
     assert all(words in page for words in ("dry run: nothing was changed", "year=2000", "would be made"))
     assert lab.files() == before
+    assert old.exists()
+    assert "Old reports and lineage, one file of 6 B, would go." in page
     assert await events_below(kafka_bootstrap, lab.lake.root, started) == []
 
 
