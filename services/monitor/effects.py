@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -95,14 +95,16 @@ class Effects:
     ) -> None:
         for type_, count in Counter(o.event.type for o in occurrences).items():
             metrics.EVENTS.labels(type_).inc(count)
-        for event, _ in occurrences:
-            metrics.EVENT_AGE.observe(max(0.0, (now - event.time).total_seconds()))
+        metrics.EVENT_AGE.observe_all(max(0.0, (now - event.time).total_seconds()) for event, _ in occurrences)
         for outcome, count in measured.items():
             metrics.MEASUREMENTS.labels(outcome).inc(count)
+        durations = defaultdict[tuple[str, str], list[float]](list)
         for run in ran:
             if run.state_type in runs.ENDED and run.duration_s is not None:
                 deployment = metrics.bounded(run.deployment or run.flow)
-                metrics.RUN_DURATION.labels(deployment, run.state_type.lower()).observe(run.duration_s)
+                durations[deployment, run.state_type.lower()].append(run.duration_s)
+        for labels, seconds in durations.items():
+            metrics.RUN_DURATION.labels(*labels).observe_all(seconds)
 
     def _report(self, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> None:
         for (rule, action), count in Counter((o.rule, o.decision.action) for o in outcomes).items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
+
+from services.monitor.tallies import Tally
 
 _MOST_DEPLOYMENTS = 200
 _DURATIONS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
@@ -15,10 +17,10 @@ DECISIONS = Counter("datalab_monitor_decisions", "What events did to alerts", ["
 ALERTS_PUBLISHED = Counter("datalab_monitor_alerts_published", "Alert events acknowledged by Kafka", ["rule", "status"])
 OPEN_ALERTS = Gauge("datalab_monitor_open_alerts", "Alerts firing now, by severity", ["severity"])
 UNPUBLISHED = Gauge("datalab_monitor_unpublished_alerts", "Alert events stored and not yet on Kafka")
-RUN_DURATION = Histogram(
+RUN_DURATION = Tally(
     "datalab_monitor_run_duration_seconds", "Seconds a run ran", ["deployment", "state"], buckets=_DURATIONS
 )
-EVENT_AGE = Histogram(
+EVENT_AGE = Tally(
     "datalab_monitor_event_age_seconds", "From when an event happened to when its effect was stored", buckets=_LAGS
 )
 LAG = Gauge("datalab_monitor_lag_records", "Records between the last one handled and the end", ["topic", "partition"])

@@ -17,6 +17,9 @@ from datalab.bus.publisher import RecordRef
 
 # Alerts wait behind what is in the same transaction, and a batch is handled twice after a crash.
 MOST = 2500
+# While records of a partition wait here, aiokafka asks the broker for the others alone, and for nothing else until it
+# has answered. Where those are at their end this is how long; it has to be less than what is queued takes to handle.
+_FETCH_WAIT_MS = 200
 
 
 class RecordBatch(ConsumerMessage):
@@ -26,8 +29,25 @@ class RecordBatch(ConsumerMessage):
     records: list[TakenRecord]
 
 
+class _Thread(driver.AIOKafkaConsumerThread):
+    """Overrides how long the broker may hold back the answer to a fetch; faust sets it, to 1.5 s."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        return consumer
+
+
 class _Consumer(driver.Consumer):
-    """Overrides where faust takes records from its fetcher, and where it makes a message of one."""
+    """Overrides where faust takes records from its fetcher, where it makes a message of one, and what it does when
+    the agent's queue is full."""
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: whoever fills the queue waits for room in it, and fetches no more meanwhile. faust would leave the
+        partition out; all share one queue, so that soon it asks only for those at their end, and waits a second."""
 
     async def _wait_next_records(
         self,

@@ -14,7 +14,8 @@ import yaml
 
 from datalab.runtime.settings import PROJECT_ROOT
 
-KINDS = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
+_HISTOGRAM = ("_bucket", "_sum", "_count")
+KINDS = {"Counter": ("_total",), "Gauge": ("",), "Histogram": _HISTOGRAM, "Tally": _HISTOGRAM}
 NAME = re.compile(r"\b(?:datalab|bridge|notifier)_[a-z_]+\b")
 LABELS = re.compile(r"\b([a-z_]+)\s*(?:=~|!~|!=|=)\s*\"|by \(([^)]*)\)")
 ALWAYS = {"job", "le"}
