@@ -6,8 +6,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.lab_parts import fresh_database, kafka_broker, postgres_server, prefect_server
+
+# What is made up is the same each time, so that a change is judged by itself; and a busy machine makes it slowly.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

@@ -154,7 +154,7 @@ async def test_services_get_an_event_of_another_server_once_and_wait_their_turn(
         assert not done
         while not reader._queue.empty():
             reader._queue.get_nowait()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
         assert reader._queue.qsize() == 1
     finally:
         topic.unsubscribe(reader)

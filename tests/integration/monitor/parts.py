@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from datalab.bus.inspection import inspect_bus
 from datalab.bus.publisher import Publisher, RecordRef
 from datalab.bus.reader import read_events
 from schemas.envelope import Event
@@ -52,7 +53,7 @@ class Monitor:
 
         await eventually(change, until=lambda answer: answer.status_code == 200)
 
-    async def ready(self, within_s: float = 40.0) -> None:
+    async def ready(self, within_s: float = 90.0) -> None:
         """Wait until /readyz says so."""
         await eventually(self.unready, until=lambda reason: reason is None, within_s=within_s)
 
@@ -145,7 +146,17 @@ class Taps:
         """Every event about a subject, in order."""
         return [event async for _, event in read_events(self._bootstrap, [topic]) if event.subject == subject]
 
-    async def until_alerts(self, count: int, within_s: float = 20.0, **labels: str) -> list[Event]:
+    async def until_handled(self, group: str, topic: str) -> None:
+        """Wait until the group has committed all that the topic holds now. Unlike the monitor's own figure of its lag,
+        which is as old as its last look, this is what the broker says."""
+
+        async def left() -> list[int]:
+            groups = (await inspect_bus(self._bootstrap)).groups
+            return [found.lag for found in groups if (found.group, found.topic) == (group, topic)]
+
+        await eventually(left, until=lambda lags: lags == [0])
+
+    async def until_alerts(self, count: int, within_s: float = 60.0, **labels: str) -> list[Event]:
         """Wait for that many, and return all there are then."""
         return await eventually(
             lambda: self.alerts(**labels), until=lambda found: len(found) >= count, within_s=within_s

@@ -86,8 +86,11 @@ async def test_a_run_that_ended_within_its_limit_leaves_no_alert_though_its_end_
 
 
 async def test_an_overrun_that_comes_after_the_end_raises_nothing(job: Job, taps: Taps, dataset: str) -> None:
-    await job.limited(50)
     ended = f"{dataset}-ended"
+    # Both are known before there is a limit: a look between the two would find a run that is over it.
+    await taps.publish(job.started(ended, 100), job.event(RunCompleted, ended, 90))
+    await job.look_again()
+    await job.limited(50)
     begun = datetime.now(UTC) - timedelta(seconds=100)
     overrun = RunOverrun(
         run_id=ended,
@@ -99,7 +102,7 @@ async def test_an_overrun_that_comes_after_the_end_raises_nothing(job: Job, taps
         exceeded_at=begun + timedelta(seconds=50),
     )
     late = new_event(overrun, source="tests", time=overrun.exceeded_at)
-    await taps.publish(job.started(ended, 100), job.event(RunCompleted, ended, 90), late)
+    await taps.publish(late)
     await job.look_again()
     assert await taps.alerts(run_id=ended) == []
 
@@ -116,11 +119,13 @@ async def test_the_wait_for_a_retry_counts(job: Job, taps: Taps, dataset: str) -
 
 
 async def test_a_run_that_failed_and_was_started_again_counts_from_then(job: Job, taps: Taps, dataset: str) -> None:
-    await job.limited(50)
     again = job.started(dataset, 20, first=100)
+    # All are known before there is a limit: a look between the first two would find a run that is over it.
     await taps.publish(
         job.started(dataset, 100), job.event(RunFailed, dataset, 95), job.event(RunScheduled, dataset, 21), again
     )
+    await job.look_again()
+    await job.limited(50)
     await job.look_again()
     assert await job.told(dataset) == []
     await job.limited(10)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from datalab.local.files import write_atomically
 from datalab.runtime.settings import PROJECT_ROOT
 from schemas.envelope import Event
 from schemas.runs import RunCompleted, RunStarted
@@ -87,7 +88,7 @@ async def test_rules_that_change_count_without_a_restart_and_a_mistake_does_not(
     database = await asyncio.to_thread(fresh_database, database_url)
     with monitor(tmp_path, kafka_bootstrap, database, group, DATALAB_CONFIG_DIR=str(config)) as process:
         await process.caught_up()
-        path.write_text(shipped.replace("severity: error", "severity: appalling"), "utf-8")
+        write_atomically(path, shipped.replace("severity: error", "severity: appalling"))
 
         async def rules() -> dict[str, Any]:
             answer: dict[str, Any] = (await process.get("/v1/rules")).json()
@@ -95,7 +96,7 @@ async def test_rules_that_change_count_without_a_restart_and_a_mistake_does_not(
 
         faulty = await eventually(rules, until=lambda rules: rules["fault"] is not None)
         assert "data-quality" in faulty["fault"]
-        path.write_text(shipped.replace("severity: error", "severity: info"), "utf-8")
+        write_atomically(path, shipped.replace("severity: error", "severity: info"))
         await eventually(rules, until=lambda rules: rules["fault"] is None and rules["since"] > faulty["since"])
         await taps.publish(quality_failed(dataset))
 

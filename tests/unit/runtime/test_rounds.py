@@ -25,7 +25,7 @@ async def test_a_step_that_fails_holds_up_neither_the_others_nor_the_next_round(
     running = asyncio.create_task(Rounds("test", 0.001, fails, works).run(stop))
     await eventually(count, until=lambda n: n >= 3)
     stop.set()
-    await asyncio.wait_for(running, 1)
+    await asyncio.wait_for(running, 30)
 
 
 async def test_nothing_begins_before_it_may() -> None:
@@ -43,12 +43,12 @@ async def test_nothing_begins_before_it_may() -> None:
         return may
 
     running = asyncio.create_task(Rounds("test", 0.001, works, may_begin=may_begin).run(stop))
-    await asyncio.wait_for(asked.wait(), 1)
+    await asyncio.wait_for(asked.wait(), 30)
     assert not done.is_set()
     may = True
-    await asyncio.wait_for(done.wait(), 1)
+    await asyncio.wait_for(done.wait(), 30)
     stop.set()
-    await asyncio.wait_for(running, 1)
+    await asyncio.wait_for(running, 30)
 
 
 async def test_a_step_that_hangs_is_given_up_when_told_to_stop() -> None:
@@ -60,6 +60,6 @@ async def test_a_step_that_hangs_is_given_up_when_told_to_stop() -> None:
 
     stop = asyncio.Event()
     running = asyncio.create_task(Rounds("test", 0.001, hangs).run(stop))
-    await asyncio.wait_for(began.wait(), 1)
+    await asyncio.wait_for(began.wait(), 30)
     stop.set()
-    await asyncio.wait_for(running, 3)
+    await asyncio.wait_for(running, 30)

@@ -19,7 +19,7 @@ async def test_a_stop_ends_all_parts() -> None:
     await asyncio.sleep(0)
     stop.set()
 
-    await asyncio.wait_for(running, 1)
+    await asyncio.wait_for(running, 30)
 
 
 async def test_a_part_that_fails_ends_the_others_and_its_error_is_raised() -> None:
@@ -29,5 +29,5 @@ async def test_a_part_that_fails_ends_the_others_and_its_error_is_raised() -> No
         raise OSError("the port is taken")
 
     with pytest.raises(OSError, match="the port is taken"):
-        await asyncio.wait_for(run_all(stop, failing(), until(stop)), 1)
+        await asyncio.wait_for(run_all(stop, failing(), until(stop)), 30)
     assert stop.is_set()

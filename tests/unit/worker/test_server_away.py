@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from tests.support.processes import free_port
 
 ASK = """
 from datalab.worker.child import outlast_the_server
@@ -33,12 +34,6 @@ def ask(port: int, patience: str) -> subprocess.Popen[str]:
         [sys.executable, "-c", ASK.format(patience=patience)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_first_request_waits_for_a_server_that_comes_back() -> None:
