@@ -16,7 +16,8 @@ class Tally(Histogram):
         ordered = sorted(amounts)
         if not ordered:
             return
-        self._raise_if_not_observable()
+        if self._labelnames and not self._labelvalues:
+            raise ValueError("histogram metric is missing label values")
         self._sum.inc(sum(ordered))
         below = 0
         for bound, bucket in zip(self._upper_bounds, self._buckets, strict=True):
