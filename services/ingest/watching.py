@@ -61,6 +61,7 @@ class Watch:
             self._say(f"{error.strerror or error}; files are noticed by the listing alone, later")
         else:
             self._say(None)
+        self._tell_count()
 
     def close(self) -> None:
         """Stop watching."""
@@ -89,6 +90,7 @@ class Watch:
                 self._add(inotify, path)
             except OSError:
                 log.debug("directory.unwatched", path=path)  # the next listing tries again, and says why
+            self._tell_count()
         self.notices.look()
 
     def forget(self, path: str) -> None:
@@ -124,13 +126,17 @@ class Watch:
             if path in self._directories:
                 return
             self._directories[path] = directory
-            DIRECTORIES_WATCHED.set(len(self._directories))
         try:
             directory.descriptor = inotify.add_callback(os.fsencode(path), _MASK, directory, directory.id)
         except OSError as error:
             self.forget(path)
             if error.errno in _SHORTAGE:
                 raise
+
+    def _tell_count(self) -> None:
+        """After new watches are in force: who reads the figure relies on notices from then on."""
+        with self._lock:
+            DIRECTORIES_WATCHED.set(0 if self._closed else len(self._directories))
 
     def _say(self, fault: str | None) -> None:
         if fault is not None and fault != self._fault:

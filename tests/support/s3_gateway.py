@@ -74,12 +74,12 @@ def s3_gateway(home: Path, kafka: str | None, port: int | None = None) -> Iterat
     with (home / "gateway.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_for(lambda: process.poll() is not None or _answers(f"http://{listen}/health"), 30, "the S3 server")
+        wait_for(lambda: process.poll() is not None or _answers(f"http://{listen}/health"), 90, "the S3 server")
         assert process.poll() is None, (home / "gateway.log").read_text()[-2000:]
         yield Gateway(f"http://{listen}", _client(f"http://{listen}"), process)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _answers(url: str) -> bool:

@@ -51,7 +51,7 @@ async def read_by_a_new_group(bootstrap: str, publisher: Publisher, topic: str, 
         await eventually(enough)
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
     return seen
 
 

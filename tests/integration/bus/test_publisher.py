@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -12,8 +13,9 @@ from datalab.bus.publisher import Publisher, RecordRef, RecordRefusedError, Sync
 from datalab.bus.reader import read_events, read_records
 from datalab.bus.topics import broker_ready, ensure_topics
 from schemas.codec import EncodedRecord, encode
+from tests.support.polling import eventually
 
-from .conftest import NewTopic, numbered, spec
+from .conftest import NewTopic, numbered, size, spec
 
 
 async def ids_on(bootstrap: str, topic: str) -> list[str]:
@@ -80,7 +82,7 @@ async def test_no_broker_is_an_error_in_time_and_one_that_comes_later_is_found(k
 
 
 async def test_an_unknown_topic_is_an_error_in_time(kafka_bootstrap: str) -> None:
-    async with Publisher(kafka_bootstrap, "test", request_timeout_s=1) as publisher:
+    async with Publisher(kafka_bootstrap, "test", request_timeout_s=3) as publisher:
         with pytest.raises(OSError, match=r"no\.such\.topic"):
             await publisher.publish(numbered(1), "no.such.topic")
         assert (await publisher.publish(numbered(1))).topic == "lab.metrics"
@@ -120,13 +122,14 @@ async def test_following_goes_on_with_what_comes(
     reading = asyncio.create_task(first_three())
     for event in events[1:]:
         await publisher.publish(event, topic)
-    assert await asyncio.wait_for(reading, 10) == [event.id for event in events]
+    assert await asyncio.wait_for(reading, 60) == [event.id for event in events]
 
 
 async def test_topics_are_created_once_and_grow(kafka_bootstrap: str, new_topic: NewTopic) -> None:
     topic = await new_topic(1)
 
     assert await ensure_topics(kafka_bootstrap, [spec(topic, 3, retention_hours=2)]) == []
+    await eventually(partial(size, kafka_bootstrap, topic), until=lambda partitions: partitions == 3)
     async with Publisher(kafka_bootstrap, "test") as publisher:
         refs = [await publisher.publish(numbered(1, of), topic) for of in "abcdefghijklmnop"]
     assert {ref.partition for ref in refs} == {0, 1, 2}
@@ -168,7 +171,7 @@ async def test_many_records_without_a_broker_or_a_topic_are_refused_in_time(
     records = [("lab.metrics", encode(numbered(number))) for number in range(20)]
     async with Publisher("127.0.0.1:9", "test", connect_later=True, request_timeout_s=1) as away:
         assert all(isinstance(answer, OSError) for answer in await away.publish_all(records))
-    async with Publisher(kafka_bootstrap, "test", request_timeout_s=2) as publisher:
+    async with Publisher(kafka_bootstrap, "test", request_timeout_s=4) as publisher:
         lost = [("no.such.topic", record) for _, record in records]
         assert all(isinstance(answer, OSError) for answer in await publisher.publish_all(lost))
         assert all(isinstance(answer, RecordRef) for answer in await publisher.publish_all(records))

@@ -107,7 +107,9 @@ def test_a_token_expires_at_a_time_to_come(datalab: Datalab, expires: str) -> No
 
 def test_users_types_are_published_and_tailed(datalab: Datalab, ingest_url: str, of: str) -> None:
     type_ = f"cli.t{of[:8]}"
-    httpx.put(f"{ingest_url}/v1/schemas/{type_}", json={"type": "object"}, trust_env=False).raise_for_status()
+    httpx.put(
+        f"{ingest_url}/v1/schemas/{type_}", json={"type": "object"}, trust_env=False, timeout=60
+    ).raise_for_status()
     sent = datalab("publish", type_, "--data", '{"a": 1}', "--subject", "s", "--json")
     assert sent.exit_code == 0, sent.output
     tailed = datalab("events", "tail", "--from", "beginning", "--no-follow", "--topic", f"lab.events.{type_}", "--json")

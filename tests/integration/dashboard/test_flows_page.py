@@ -120,7 +120,7 @@ def test_an_invalid_limit_shows_what_the_monitor_says_of_it_and_changes_nothing(
 
 def test_a_limit_changed_by_somebody_else_meanwhile_is_kept(lab: Monitor) -> None:
     page = open_page()
-    theirs = httpx.put(f"{lab.url}/v1/thresholds/flow-duration/max_duration_s", json={"value": 77}, timeout=10)
+    theirs = httpx.put(f"{lab.url}/v1/thresholds/flow-duration/max_duration_s", json={"value": 77}, timeout=60)
     assert theirs.status_code == 200
     set_limit(page, 88.0)
 

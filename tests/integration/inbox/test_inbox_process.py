@@ -38,16 +38,16 @@ def send_mail(port: int, html: str) -> None:
     mail["From"], mail["To"], mail["Subject"] = "a@x.example", "b@x.example", f"Olá {SCRIPT}"
     mail.set_content("text")
     mail.add_alternative(html, subtype="html")
-    with smtplib.SMTP("127.0.0.1", port, timeout=10) as smtp:
+    with smtplib.SMTP("127.0.0.1", port, timeout=60) as smtp:
         smtp.send_message(mail)
 
 
 def test_it_receives_and_survives_a_kill(tmp_path: Path, ports: tuple[int, int], inbox: Process) -> None:
     send_mail(ports[1], f"<p>{SCRIPT}</p>")
-    assert httpx.post(f"{inbox.url}/slack/services/T/B/x", json={"text": "hi"}).text == "ok"
-    assert httpx.post(f"{inbox.url}/slack/services/T/B/x", json={}).status_code == 400
-    assert httpx.post(f"{inbox.url}/teams/x", content=b"x" * 28_673).status_code == 413
-    assert httpx.post(f"{inbox.url}/webhooks/demo", json={"type": "a.b"}).status_code == 204
+    assert httpx.post(f"{inbox.url}/slack/services/T/B/x", json={"text": "hi"}, timeout=60).text == "ok"
+    assert httpx.post(f"{inbox.url}/slack/services/T/B/x", json={}, timeout=60).status_code == 400
+    assert httpx.post(f"{inbox.url}/teams/x", content=b"x" * 28_673, timeout=60).status_code == 413
+    assert httpx.post(f"{inbox.url}/webhooks/demo", json={"type": "a.b"}, timeout=60).status_code == 204
     inbox.kill()
     with start(tmp_path, ports) as again:
         found = again.get("/api/messages")["messages"]
@@ -65,29 +65,29 @@ def test_it_receives_and_survives_a_kill(tmp_path: Path, ports: tuple[int, int],
 def test_what_it_shows_is_disarmed(ports: tuple[int, int], inbox: Process) -> None:
     send_mail(ports[1], f"<p>{SCRIPT}</p>")
     message_id = inbox.get("/api/messages")["messages"][0]["id"]
-    frame = httpx.get(f"{inbox.url}/api/messages/{message_id}/html")
+    frame = httpx.get(f"{inbox.url}/api/messages/{message_id}/html", timeout=60)
     policy = frame.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
     assert policy.endswith("sandbox")
-    page = httpx.get(inbox.url)
+    page = httpx.get(inbox.url, timeout=60)
     assert "default-src 'none'; script-src 'self'" in page.headers["content-security-policy"]
     assert "unsafe" not in page.headers["content-security-policy"]
     assert "http://" not in page.text.replace("http://www.w3.org/", "")
     for asset in ("inbox.js", "inbox.css"):
-        answer = httpx.get(f"{inbox.url}/assets/{asset}")
+        answer = httpx.get(f"{inbox.url}/assets/{asset}", timeout=60)
         assert answer.status_code == 200
         assert "innerHTML" not in answer.text
-    assert httpx.get(f"{inbox.url}/assets/..%2fapp.py").status_code == 404
+    assert httpx.get(f"{inbox.url}/assets/..%2fapp.py", timeout=60).status_code == 404
 
 
 def test_a_secret_makes_webhooks_verifiable(inbox: Process) -> None:
     put = f"{inbox.url}/api/webhooks/demo/secret"
-    assert httpx.put(put, json={"secret": "whsec_" + "QUFB" * 11}).status_code == 204
-    refused = httpx.put(put, json={"secret": "whsec_planted!"})
+    assert httpx.put(put, json={"secret": "whsec_" + "QUFB" * 11}, timeout=60).status_code == 204
+    refused = httpx.put(put, json={"secret": "whsec_planted!"}, timeout=60)
     assert refused.status_code == 422
     assert "planted" not in refused.text
-    httpx.post(f"{inbox.url}/webhooks/demo", json={})
+    httpx.post(f"{inbox.url}/webhooks/demo", json={}, timeout=60)
     assert inbox.get("/api/messages")["messages"][0]["verified"] == "false"
     assert "QUFBQUFB" not in inbox.log.read_text()
 
@@ -95,4 +95,4 @@ def test_a_secret_makes_webhooks_verifiable(inbox: Process) -> None:
 def test_ready_means_that_mail_is_taken_too(inbox: Process) -> None:
     checks = inbox.get("/readyz", verbose="")["checks"]
     assert checks["smtp"][0]["status"] == "pass"
-    assert httpx.delete(f"{inbox.url}/api/messages").json() == {"removed": 0}
+    assert httpx.delete(f"{inbox.url}/api/messages", timeout=60).json() == {"removed": 0}

@@ -79,6 +79,16 @@ class ShiftedClock(SystemClock):
         return super().monotonic() + self.ahead.total_seconds()
 
 
+class HandClock(SystemClock):
+    """The machine's time of day; seconds pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
 StartIngest = Callable[..., AbstractAsyncContextManager[RunningIngest]]
 
 

@@ -39,11 +39,11 @@ class Objects:
         return [row for row in rows if key is None or row["path"] == prefix + key]
 
     async def arrived(self, count: int) -> list[Event]:
-        await eventually(self.arrivals, until=lambda all_: len(all_) >= count, within_s=30)
+        await eventually(self.arrivals, until=lambda all_: len(all_) >= count)
         return [event for _, event in await self.arrivals()]
 
     async def noted(self, key: str, count: int = 1) -> list[dict[str, Any]]:
-        return await eventually(partial(self.rows, key), until=lambda rows: len(rows) >= count, within_s=30)
+        return await eventually(partial(self.rows, key), until=lambda rows: len(rows) >= count)
 
     async def buried(self) -> list[dict[str, str]]:
         """The headers of dead letters that name this bucket."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 from datalab.bus.reader import read_events
 from schemas.envelope import Event
+from tests.support.polling import eventually
 
 from .conftest import StartIngest
 
@@ -123,7 +125,8 @@ async def test_kafka_away_is_answered_with_503_in_time(start_ingest: StartIngest
 async def test_it_is_ready_and_shows_its_metrics(start_ingest: StartIngest) -> None:
     async with start_ingest() as ingest:
         await ingest.http.post("/v1/events", json=metric(), headers=STRUCTURED)
-        ready = await ingest.http.get("/readyz?verbose")
-        assert ready.status_code == 200, ready.text
+        ready = await eventually(
+            partial(ingest.http.get, "/readyz?verbose"), until=lambda answer: answer.status_code == 200
+        )
         assert set(ready.json()["checks"]) == {"kafka", "postgres", "arrivals", "outbox", "datasets"}
         assert 'datalab_ingest_events_total{outcome="accepted"}' in (await ingest.http.get("/metrics")).text

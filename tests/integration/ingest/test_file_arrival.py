@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,7 @@ from services.ingest.listing import Found
 from services.ingest.settling import Stamp
 from tests.support.polling import eventually
 
-from .conftest import StartIngest
+from .conftest import HandClock, StartIngest
 
 ROWS = "symbol,date,close\nAAPL,2013-01-02,542.10\n"
 PARQUET = b"PAR1" + bytes(64) + b"PAR1"
@@ -120,7 +121,9 @@ async def test_each_bad_file_is_refused_once_with_a_reason_and_harms_no_other(
             assert words in ledger[name]["reason"], name
         arrived = {Path(event.data["path"]).name for _, event in await ingest.arrivals()}
         assert arrived == {"good.csv", "good.parquet", "latin1.csv"}
-        assert ingest_ready((await ingest.http.get("/readyz")).json())
+        await eventually(
+            partial(ingest.http.get, "/readyz"), until=lambda answer: bool(answer.json()["status"] == "pass")
+        )
 
     async with start_ingest() as ingest:
         write(landing, "stocks/later.csv", ROWS * 2)
@@ -130,39 +133,44 @@ async def test_each_bad_file_is_refused_once_with_a_reason_and_harms_no_other(
         }
 
 
-def ingest_ready(answer: dict[str, Any]) -> bool:
-    return bool(answer["status"] == "pass")
-
-
 async def test_a_refused_file_that_changes_is_looked_at_again(start_ingest: StartIngest, landing: Path) -> None:
     async with start_ingest() as ingest:
         write(landing, "stocks/late.csv", "")
         await ingest.settled("stocks/late.csv")
         write(landing, "stocks/late.csv")
-        await eventually(ingest.arrivals)
 
-        statuses = [row["status"] for row in await ingest.rows() if row["path"] == str(landing / "stocks/late.csv")]
-        assert statuses == ["published", "refused"]
+        async def statuses() -> list[str]:
+            return [row["status"] for row in await ingest.rows() if row["path"] == str(landing / "stocks/late.csv")]
+
+        await eventually(statuses, until=lambda found: found == ["published", "refused"])
+        assert len(await ingest.arrivals()) == 1
 
 
 async def test_a_file_that_grows_waits_until_it_is_whole(start_ingest: StartIngest, landing: Path) -> None:
-    async with start_ingest(ingest_settle_seconds=0.6) as ingest:
+    clock = HandClock()
+    async with start_ingest(clock=clock, ingest_settle_seconds=0.6) as ingest:
         path = landing / "stocks/growing.csv"
         path.parent.mkdir()
         with path.open("w") as stream:
             for _ in range(10):
                 print("AAPL", file=stream, flush=True)
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.15)  # several looks at it
+                clock.seconds += 0.5
             assert await ingest.arrivals() == []
-        await eventually(ingest.arrivals)
 
-        ((_, event),) = await ingest.arrivals()
+        async def arrived() -> list[Any]:
+            clock.seconds += 0.5
+            return await ingest.arrivals()
+
+        ((_, event),) = await eventually(arrived)
         assert event.data["size_bytes"] == path.stat().st_size
 
 
 async def test_a_file_that_vanishes_leaves_no_trace(start_ingest: StartIngest, landing: Path) -> None:
-    async with start_ingest() as ingest:
-        gone = write(landing, "stocks/.gone").with_name("gone.csv")
+    write(landing, "stocks/.there")
+    async with start_ingest(ingest_settle_seconds=3600) as ingest:  # so that only what is closed is complete
+        await eventually(ingest.watches)
+        gone = landing / "stocks/gone.csv"
         with gone.open("w") as half:
             print(ROWS, file=half, flush=True)
             await asyncio.sleep(0.15)

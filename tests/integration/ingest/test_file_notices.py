@@ -122,7 +122,7 @@ async def test_without_notices_the_listing_finds_all_and_it_is_said_once(
         async with start_ingest() as ingest:
             write(landing / "stocks/a.csv")
             await ingest.settled("stocks/a.csv")
-            assert (await ingest.http.get("/readyz")).status_code == 200
+            await eventually(partial(ingest.http.get, "/readyz"), until=lambda answer: answer.status_code == 200)
     assert [log["reason"] for log in logs if log["event"] == "landing.unwatched"] == [
         "inotify instance limit reached; files are noticed by the listing alone, later"
     ]

@@ -45,7 +45,7 @@ def run(block: tuple[str, str], environ: dict[str, str], folder: Path) -> str:
     here = text.replace("localhost:8081", environ["INGEST_URL"].removeprefix("http://"))
     command = ["bash", "-euo", "pipefail", "-c", here] if kind == "sh" else [sys.executable, "-c", here]
     done = subprocess.run(
-        command, env={**os.environ, **environ}, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        command, env={**os.environ, **environ}, cwd=folder, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, (text, done.stdout, done.stderr)
     return done.stdout

@@ -44,7 +44,7 @@ async def test_a_store_that_is_away_is_waited_for(start_ingest: StartIngest, tmp
         async with hanging_up(port) as asked:
             await objects.notify(objects.notice("stocks/a.csv"))
             for _ in range(2):
-                await asyncio.wait_for(asked.acquire(), 30)
+                await asyncio.wait_for(asked.acquire(), 60)
         assert await objects.arrivals() == []
         with s3_gateway(tmp_path / "s3", None, port):
             await objects.arrived(1)

@@ -84,5 +84,5 @@ async def test_a_store_that_refuses_us_ends_in_the_dead_letters(
 ) -> None:
     async with following(start_ingest, gateway.url, bucket, s3_secret_access_key="wrong") as objects:
         await objects.notify(objects.notice("stocks/a.csv"))
-        (letter,) = await eventually(objects.buried, within_s=40)
+        (letter,) = await eventually(objects.buried)
         assert "does not let us read" in letter["dlq_reason"]

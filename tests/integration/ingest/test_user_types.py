@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 
 from datalab.bus.reader import read_events
 from datalab.bus.user_topics import user_topics
+from tests.support.polling import eventually
 
 from .conftest import RunningIngest, ShiftedClock, StartIngest
 
@@ -41,14 +44,15 @@ async def post(ingest: RunningIngest, type_: str, data: Any, **changed: Any) -> 
 
 
 async def test_a_registered_type_is_validated_and_has_its_topic(start_ingest: StartIngest, type_: str) -> None:
-    async with start_ingest() as ingest:
+    clock = ShiftedClock()
+    async with start_ingest(clock=clock) as ingest:
         unknown = await post(ingest, type_, {"order": "1"})
         assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "type")
         made = await put(ingest, type_, ORDER)
         assert (made.status_code, made.json()["version"], made.json()["topic"]) == (201, 1, f"lab.events.{type_}")
-        assert f"lab.events.{type_}" in await user_topics(ingest.bootstrap)
+        await eventually(partial(user_topics, ingest.bootstrap), until=lambda names: f"lab.events.{type_}" in names)
 
-        await asyncio.sleep(1.1)  # so long a type that was unknown is not asked for again
+        clock.ahead = timedelta(seconds=1.1)  # so long a type that was unknown is not asked for again
         wrong = await post(ingest, type_, {"total": -1, "extra": 1})
         assert wrong.status_code == 422
         assert {error["field"] for error in wrong.json()["errors"]} == {"data.order", "data.total", "data.extra"}
@@ -92,7 +96,7 @@ async def test_what_one_instance_registers_the_others_take(start_ingest: StartIn
         await put(one, type_, ORDER)
         assert (await post(other, type_, {"order": "1"})).status_code == 202
         await put(one, type_, WIDER)
-        await asyncio.sleep(1.1)  # so long an instance is content with what it knows
+        clock.ahead = timedelta(seconds=1.1)  # so long an instance is content with what it knows
         assert (await post(other, type_, {"order": "1", "note": "n"})).status_code == 202
         assert (await post(other, type_, {"order": "1", "else": "n"})).status_code == 422
 

@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 
 import httpx
 from aiohttp import web
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from datalab.bus.inspection import inspect_bus
 from datalab.bus.publisher import Publisher
 from schemas.alerts import AlertFiring, AlertResolved
 from schemas.envelope import Event
@@ -27,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" + "MfKQ9r8GKYo="
 
 
-def until(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
+def until(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "the condition") -> T:
     """Poll until the condition is true and return its value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -46,7 +48,7 @@ class Process:
     log: Path
 
     def get(self, path: str, **params: Any) -> Any:
-        answer = httpx.get(self.url + path, params=params, timeout=10)
+        answer = httpx.get(self.url + path, params=params, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
@@ -64,7 +66,7 @@ def process(module: str, port: int, env: dict[str, str], log: Path) -> Iterator[
         popen = subprocess.Popen([sys.executable, "-m", module], env=environ, stdout=stream, stderr=stream, cwd=ROOT)
     started = Process(popen, f"http://127.0.0.1:{port}", log)
     try:
-        until(lambda: ready(started), seconds=40, what=f"{module} ready")
+        until(lambda: ready(started), seconds=120, what=f"{module} ready")
         yield started
     finally:
         popen.terminate()
@@ -95,10 +97,13 @@ class Received:
 
 @dataclass
 class Receiver:
-    """An endpoint that answers as told: per path a list of statuses, the last one repeated; None hangs."""
+    """An endpoint that answers as told: per path a list of statuses, the last one repeated; None hangs. `slow` has the
+    seconds that an answer takes, `at_once` what is done as soon as the first request is there, before any answer."""
 
     url: str
     script: dict[str, list[int | None]] = field(default_factory=dict)
+    slow: dict[str, float] = field(default_factory=dict)
+    at_once: dict[str, Callable[[], None]] = field(default_factory=dict)
     requests: list[Received] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     agrees_to: str = "*"
@@ -112,6 +117,8 @@ class Receiver:
             agreement = {"WebHook-Allowed-Origin": self.agrees_to, "WebHook-Allowed-Rate": self.allowed_rate}
             return web.Response(headers=agreement)
         self.requests.append(Received(request.path, dict(request.headers), await request.read()))
+        self.at_once.pop(request.path, lambda: None)()
+        await asyncio.sleep(self.slow.get(request.path, 0))
         steps = self.script.get(request.path, [200])
         status = steps.pop(0) if len(steps) > 1 else steps[0]
         if status is None:
@@ -146,7 +153,7 @@ def scripted_receiver() -> Iterator[Receiver]:
     async def serve() -> None:
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", receiver.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         up.set()
@@ -156,12 +163,26 @@ def scripted_receiver() -> Iterator[Receiver]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
-    assert up.wait(5)
+    assert up.wait(60)
     try:
         yield receiver
     finally:
         loop.call_soon_threadsafe(receiver.closing.set)
         thread.join(5)
+
+
+async def begin_at_the_end(bootstrap: str, group: str) -> None:
+    """Have a new group begin after what is there now: events of other modules are not this one's, and their alerts
+    would take the turns of its own."""
+    topics = (await inspect_bus(bootstrap)).topics
+    ends = {TopicPartition(name, part.number): part.end for name, view in topics.items() for part in view.partitions}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign(list(ends))
+        await consumer.commit(ends)
+    finally:
+        await consumer.stop()
 
 
 def publish(bootstrap: str, *events: Event) -> None:

@@ -118,7 +118,9 @@ def test_outcomes_are_events_once(notifier: Process, firing: Event, resolved: Ev
 
     async def reported() -> list[Event]:
         return [
-            e async for _, e in read_events(kafka_bootstrap, ["lab.notifications"]) if e.data["delivery_id"] in wanted
+            e
+            async for _, e in read_events(kafka_bootstrap, ["lab.notifications"])
+            if e.data.get("delivery_id") in wanted
         ]
 
     def complete() -> list[Event]:

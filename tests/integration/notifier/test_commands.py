@@ -49,7 +49,7 @@ def test_a_subscription_from_beginning_to_end(notifier: Process, receiver: Recei
     shown = json.loads(datalab(notifier, "deliveries", "list", "--json").stdout)
     assert [d["status"] for d in shown if d["target"] == "mine"] == ["delivered"]
     assert datalab(notifier, "deliveries", "replay", shown[0]["id"]).exit_code == 0
-    assert "delivered" in datalab(notifier, "deliveries", "list", "--channel", "webhook").output
+    until(lambda: "delivered" in datalab(notifier, "deliveries", "list", "--channel", "webhook").output)
     assert datalab(notifier, "subscriptions", "remove", "mine").exit_code == 0
     assert "no subscriptions" in datalab(notifier, "subscriptions", "list").output
 

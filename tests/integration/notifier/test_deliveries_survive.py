@@ -19,7 +19,7 @@ from tests.integration.notifier.parts import Process, Receiver, alert, publish, 
 
 @pytest.fixture(scope="module")
 def notifier(start_notifier: StartNotifier) -> Iterator[Process]:
-    with start_notifier() as started:
+    with start_notifier(NOTIFIER_DEADLINE_S="2", NOTIFIER_LEASE_S="6") as started:
         yield started
 
 
@@ -31,7 +31,7 @@ def updated(dataset: str) -> Event:
 def subscribe(notifier: Process, url: str, types: list[str]) -> dict[str, Any]:
     name = f"sub-{uuid.uuid4().hex[:8]}"
     body = {"name": name, "url": url, "event_types": types}
-    answer = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=10)
+    answer = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=60)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
@@ -61,7 +61,7 @@ def pending(notifier: Process, subscription: dict[str, Any]) -> list[dict[str, A
 
 
 def remove(notifier: Process, subscription: dict[str, Any]) -> None:
-    httpx.delete(f"{notifier.url}/v1/subscriptions/{subscription['id']}", timeout=10).raise_for_status()
+    httpx.delete(f"{notifier.url}/v1/subscriptions/{subscription['id']}", timeout=60).raise_for_status()
 
 
 def test_a_failing_receiver_is_tried_again_under_the_same_id(
@@ -93,7 +93,7 @@ def test_a_refusal_is_final_and_says_why(
     assert (delivery["status"], delivery["reason"], delivery["attempts"]) == ("dead", "HTTP 404: as told", 1)
     assert "absent-path-that-is-secret" not in notifier.log.read_text()
     receiver.script["/absent-path-that-is-secret"] = [200]
-    httpx.post(f"{notifier.url}/v1/deliveries/{delivery['id']}:replay", timeout=10).raise_for_status()
+    httpx.post(f"{notifier.url}/v1/deliveries/{delivery['id']}:replay", timeout=60).raise_for_status()
     assert ended(notifier, subscription_id=subscription["id"])["status"] == "delivered"
     remove(notifier, subscription)
 
@@ -104,8 +104,14 @@ def test_gone_disables_the_subscription_and_keeps_what_it_misses(
     subscription = only(notifier, receiver, "/gone", [410])
     publish(kafka_bootstrap, wanted)
     assert ended(notifier, subscription_id=subscription["id"])["status"] == "dead"
-    shown = notifier.get(f"/v1/subscriptions/{subscription['id']}")
-    assert (shown["active"], shown["disabled_reason"]) == (False, "the receiver answered 410 Gone")
+
+    def disabled() -> dict[str, Any] | None:
+        shown: dict[str, Any] = notifier.get(f"/v1/subscriptions/{subscription['id']}")
+        return None if shown["active"] else shown
+
+    off = until(disabled, what="the subscription is disabled")
+    assert off is not None
+    assert off["disabled_reason"] == "the receiver answered 410 Gone"
     later = updated("stocks-later")
     publish(kafka_bootstrap, later)
     missed = ended(notifier, subscription_id=subscription["id"], event_id=later.id)
@@ -120,7 +126,7 @@ def test_a_hanging_receiver_delays_nobody_else(
     hanging = only(notifier, receiver, "/hangs", [None])
     healthy = only(notifier, receiver, "/healthy", [200])
     publish(kafka_bootstrap, *(updated(f"stocks-{n}") for n in range(12)), wanted)
-    until(lambda: len(receiver.at("/healthy")) == 13, seconds=10, what="all of the healthy receiver's events")
+    until(lambda: len(receiver.at("/healthy")) == 13, seconds=20, what="all of the healthy receiver's events")
     waiting = notifier.get("/v1/deliveries", subscription_id=hanging["id"], status="pending")["deliveries"]
     assert waiting, "the hanging receiver's deliveries must still be under way when the healthy one has all"
     until(lambda: any(d["reason"] for d in pending(notifier, hanging)), what="a recorded failure")
@@ -134,7 +140,7 @@ def test_a_hanging_receiver_delays_nobody_else(
 
 def test_a_private_address_is_refused(notifier: Process) -> None:
     body = {"name": "inside", "url": "https://10.0.0.1/hook", "event_types": ["*"]}
-    answer = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=10)
+    answer = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=60)
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("url: 10.0.0.1:443 is a private address")
 
@@ -142,9 +148,9 @@ def test_a_private_address_is_refused(notifier: Process) -> None:
 def test_the_same_subscription_again_is_the_same(notifier: Process, receiver: Receiver) -> None:
     created = subscribe(notifier, f"{receiver.url}/same", ["lab.model.*"])
     body = {"name": created["name"], "url": f"{receiver.url}/same", "event_types": ["lab.model.*"]}
-    again = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=10)
+    again = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=60)
     assert (again.status_code, again.json()["id"], again.json()["secret"]) == (200, created["id"], None)
-    other = httpx.post(f"{notifier.url}/v1/subscriptions", json={**body, "url": f"{receiver.url}/b"}, timeout=10)
+    other = httpx.post(f"{notifier.url}/v1/subscriptions", json={**body, "url": f"{receiver.url}/b"}, timeout=60)
     assert other.status_code == 409
     assert "/same" not in other.text
     remove(notifier, created)
@@ -153,9 +159,9 @@ def test_the_same_subscription_again_is_the_same(notifier: Process, receiver: Re
 def test_rotation_signs_with_both_secrets(notifier: Process, receiver: Receiver) -> None:
     created = subscribe(notifier, f"{receiver.url}/rotating", ["lab.model.*"])
     key = created["name"]
-    rotated = httpx.post(f"{notifier.url}/v1/subscriptions/{key}:rotate-secret", timeout=10).json()
+    rotated = httpx.post(f"{notifier.url}/v1/subscriptions/{key}:rotate-secret", timeout=60).json()
     assert rotated["secret"] != created["secret"]
-    sent = httpx.post(f"{notifier.url}/v1/subscriptions/{key}:test", timeout=10)
+    sent = httpx.post(f"{notifier.url}/v1/subscriptions/{key}:test", timeout=60)
     assert sent.status_code == 202
     until(lambda: receiver.at("/rotating"), what="the test message")
     request = receiver.at("/rotating")[0]
@@ -206,7 +212,9 @@ def test_two_instances_share_the_work_and_send_once(
     start_notifier: StartNotifier, notifier: Process, receiver: Receiver, kafka_bootstrap: str
 ) -> None:
     events = [updated(f"stocks-{n}") for n in range(60)]
-    with start_notifier() as second:
+    # So slow that one alone is at it for seconds: long enough for the other to take its share.
+    receiver.slow["/shared"] = 0.2
+    with start_notifier(NOTIFIER_DEADLINE_S="5") as second:
         subscription = only(second, receiver, "/shared", [200])
         publish(kafka_bootstrap, *events)
         until(lambda: len(receiver.at("/shared")) >= 60, what="all events")
@@ -226,9 +234,10 @@ def test_a_kill_between_send_and_record_sends_again_under_the_same_id(
 ) -> None:
     """The receiver has the request and has not answered when the process that sent it dies by kill -9."""
     subscription = only(notifier, receiver, "/killed", [None, 200])
+    receiver.at_once["/killed"] = notifier.popen.kill
     publish(kafka_bootstrap, wanted)
     until(lambda: receiver.at("/killed"), what="the first request")
-    notifier.kill()
+    notifier.popen.wait()
     # A group of its own reads every topic from the beginning: what is stored already must not be stored again.
     with start_notifier(NOTIFIER_GROUP=f"successor-{uuid.uuid4().hex[:8]}") as successor:
         delivery = ended(successor, subscription_id=subscription["id"], event_id=wanted.id)

@@ -69,7 +69,7 @@ def ended(notifier: Process, kafka_bootstrap: str) -> dict[str, dict[str, Any]]:
         done = {one["target"]: one for one in found if one["status"] != "pending"}
         return done if len(done) == 4 else {}
 
-    return until(look, seconds=40, what="four deliveries ended")
+    return until(look, seconds=120, what="four deliveries ended")
 
 
 def test_the_address_in_a_block_of_prefect_gets_the_message(ended: dict[str, Any], inbox: Process) -> None:

@@ -46,19 +46,19 @@ def notifier(start_notifier: StartNotifier, database_url: str, receiver: Receive
         f"{receiver.url}/earlier",
         json.dumps([{"secret": EARLIER, "expires_at": None}]),
     )
-    with start_notifier(NOTIFIER_DISABLE_AFTER_HOURS="0.0003", NOTIFIER_RETRY_S="0.5,0.5,0.5,0.5") as started:
+    with start_notifier(NOTIFIER_DISABLE_AFTER_HOURS="0.001", NOTIFIER_RETRY_S="0.5,0.5,2,2,2") as started:
         yield started
 
 
 def subscribe(notifier: Process, url: str, **more: Any) -> dict[str, Any]:
     body = {"name": f"sub-{uuid.uuid4().hex[:8]}", "url": url, "event_types": ["lab.dataset.*"], **more}
-    answer = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=15)
+    answer = httpx.post(f"{notifier.url}/v1/subscriptions", json=body, timeout=60)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
 def remove(notifier: Process, subscription: dict[str, Any]) -> None:
-    httpx.delete(f"{notifier.url}/v1/subscriptions/{subscription['id']}", timeout=10).raise_for_status()
+    httpx.delete(f"{notifier.url}/v1/subscriptions/{subscription['id']}", timeout=60).raise_for_status()
 
 
 def ended(notifier: Process, subscription: dict[str, Any], count: int) -> list[dict[str, Any]]:
@@ -92,16 +92,16 @@ def test_nothing_is_sent_to_an_endpoint_that_has_not_agreed(
     )
     assert missed["status"] == "suppressed"
     assert "has not agreed to receive" in missed["reason"]
-    refused = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:test", timeout=10)
+    refused = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:test", timeout=60)
     assert refused.status_code == 409
     challenges = receiver.at("/unasked")
     assert [json.loads(r.body)["type"] for r in challenges] == ["lab.subscription.challenge.v1"]
     assert not any("webhook-id" in r.headers for r in challenges)
 
     receiver.agrees_to = "other.example, DataFlow-Lab"
-    asked = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:handshake", timeout=10).json()
+    asked = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:handshake", timeout=60).json()
     assert (asked["consent"], asked["consent_reason"]) == ("handshake", None)
-    httpx.post(f"{notifier.url}/v1/deliveries/{missed['id']}:replay", timeout=10).raise_for_status()
+    httpx.post(f"{notifier.url}/v1/deliveries/{missed['id']}:replay", timeout=60).raise_for_status()
     until(lambda: len(receiver.at("/unasked")) == 2, what="what was missed")
     Webhook(subscription["secret"]).verify(receiver.at("/unasked")[1].body, receiver.at("/unasked")[1].headers)
     receiver.agrees_to = "*"
@@ -142,7 +142,7 @@ def test_an_ordered_subscription_gets_one_after_the_other(
 
 def test_an_ed25519_signature_verifies_with_the_public_key(notifier: Process, receiver: Receiver) -> None:
     subscription = subscribe(notifier, f"{receiver.url}/signed", signature="v1+v1a")
-    httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:test", timeout=10).raise_for_status()
+    httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:test", timeout=60).raise_for_status()
     until(lambda: receiver.at("/signed"), what="the test message")
     request = receiver.at("/signed")[0]
     Webhook(subscription["secret"]).verify(request.body, request.headers)
@@ -159,7 +159,7 @@ def test_secrets_lie_sealed_also_those_of_before(notifier: Process, receiver: Re
     assert kept.count("sealed:") >= 3
     for open_ in ("whsec_", "whsk_", EARLIER.removeprefix("whsec_"), subscription["secret"].removeprefix("whsec_")):
         assert open_ not in kept
-    httpx.post(f"{notifier.url}/v1/subscriptions/earlier:test", timeout=10).raise_for_status()
+    httpx.post(f"{notifier.url}/v1/subscriptions/earlier:test", timeout=60).raise_for_status()
     until(lambda: receiver.at("/earlier"), what="the test message")
     Webhook(EARLIER).verify(receiver.at("/earlier")[0].body, receiver.at("/earlier")[0].headers)
     remove(notifier, subscription)
@@ -182,10 +182,10 @@ def test_an_endpoint_that_fails_for_too_long_is_switched_off_and_its_owner_hears
     publish(kafka_bootstrap, missed)
     until(lambda: len(ended(notifier, subscription, 2)) == 2, what="what it misses is in the ledger")
     receiver.script["/fails"] = [200]
-    switched = httpx.patch(f"{notifier.url}/v1/subscriptions/{subscription['id']}", json={"active": True}, timeout=10)
+    switched = httpx.patch(f"{notifier.url}/v1/subscriptions/{subscription['id']}", json={"active": True}, timeout=60)
     assert (switched.json()["active"], switched.json()["failing_since"]) == (True, None)
     replay = {"subscription_id": subscription["id"], "per_s": 100}
-    assert httpx.post(f"{notifier.url}/v1/deliveries:replay", json=replay, timeout=10).json()["replayed"] == 2
+    assert httpx.post(f"{notifier.url}/v1/deliveries:replay", json=replay, timeout=60).json()["replayed"] == 2
     until(lambda: all(d["status"] == "delivered" for d in ended(notifier, subscription, 2)), what="both arrived")
     resolved = until(
         lambda: [m for m in inbox.get("/api/messages", channel="email", contains=owner)["messages"] if m != mails[0]],
@@ -201,19 +201,19 @@ def shown(notifier: Process, subscription: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_replay_keeps_its_rate(notifier: Process, receiver: Receiver, kafka_bootstrap: str) -> None:
     subscription = subscribe(notifier, f"{receiver.url}/rate")
-    httpx.patch(f"{notifier.url}/v1/subscriptions/{subscription['id']}", json={"active": False}, timeout=10)
+    httpx.patch(f"{notifier.url}/v1/subscriptions/{subscription['id']}", json={"active": False}, timeout=60)
     publish(kafka_bootstrap, *(updated(f"rate-{number}") for number in range(12)))
     ended(notifier, subscription, 12)
-    httpx.patch(f"{notifier.url}/v1/subscriptions/{subscription['id']}", json={"active": True}, timeout=10)
+    httpx.patch(f"{notifier.url}/v1/subscriptions/{subscription['id']}", json={"active": True}, timeout=60)
     body = {"subscription_id": subscription["id"], "per_s": 5}
     begun = time.monotonic()
-    answer = httpx.post(f"{notifier.url}/v1/deliveries:replay", json=body, timeout=10).json()
+    answer = httpx.post(f"{notifier.url}/v1/deliveries:replay", json=body, timeout=60).json()
     assert answer == {"replayed": 12, "over_s": pytest.approx(2.2)}
     until(lambda: len(receiver.at("/rate")) == 12, what="all of them")
     assert time.monotonic() - begun >= 2.2
-    again = httpx.post(f"{notifier.url}/v1/deliveries:replay", json=body, timeout=10).json()
+    again = httpx.post(f"{notifier.url}/v1/deliveries:replay", json=body, timeout=60).json()
     assert again["replayed"] == 0
-    everything = httpx.post(f"{notifier.url}/v1/deliveries:replay", json={}, timeout=10)
+    everything = httpx.post(f"{notifier.url}/v1/deliveries:replay", json={}, timeout=60)
     assert everything.status_code == 422
     remove(notifier, subscription)
 
@@ -231,11 +231,11 @@ def test_an_endpoint_gets_no_more_than_it_allows(notifier: Process, receiver: Re
     # Nor by a replay that would be faster.
     again = {"subscription_id": subscription["id"], "status": ["delivered"], "per_s": 1000}
     begun = time.monotonic()
-    httpx.post(f"{notifier.url}/v1/deliveries:replay", json=again, timeout=10).raise_for_status()
+    httpx.post(f"{notifier.url}/v1/deliveries:replay", json=again, timeout=60).raise_for_status()
     until(lambda: len(receiver.at("/allowed")) == 24, what="all of them again")
     assert time.monotonic() - begun >= 11 / 4
     receiver.allowed_rate = "*"
-    asked = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:handshake", timeout=10).json()
+    asked = httpx.post(f"{notifier.url}/v1/subscriptions/{subscription['id']}:handshake", timeout=60).json()
     assert asked["allowed_per_min"] is None
     remove(notifier, subscription)
 
