@@ -109,9 +109,12 @@ def _own(state: LabState) -> list[PartReport]:
     """The supervisor and its watchdog, which are part of the price."""
     rows = []
     for name, pid in (("supervisor", state.supervisor_pid), ("watchdog", state.watchdog_pid)):
-        if pid is None or not psutil.pid_exists(pid):
+        if pid is None:
             continue
-        process = psutil.Process(pid)
+        try:
+            process = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            continue
         rows.append(
             PartReport(
                 name,

@@ -24,9 +24,10 @@ async def test_a_killed_broker_costs_neither_loss_nor_repeats(tmp_path: Path) ->
             new_event(MetricSampled(of="a", name="number", value=number, unit="1"), source="test")
             for number in range(600)
         ]
+        some = asyncio.Event()
         async with Publisher(bootstrap, "test", request_timeout_s=60) as publisher:
-            publishing = asyncio.create_task(_steadily(publisher, events))
-            await asyncio.sleep(0.3)
+            publishing = asyncio.create_task(_steadily(publisher, events, some))
+            await some.wait()
             assert not publishing.done()
             os.kill(pid, signal.SIGKILL)
             await asyncio.wait_for(publishing, 90)
@@ -36,8 +37,10 @@ async def test_a_killed_broker_costs_neither_loss_nor_repeats(tmp_path: Path) ->
         await asyncio.to_thread(parts.__exit__, None, None, None)
 
 
-async def _steadily(publisher: Publisher, events: list[Event]) -> None:
-    """Some events at a time, so that the broker's death falls in between."""
+async def _steadily(publisher: Publisher, events: list[Event], some: asyncio.Event) -> None:
+    """Some events at a time, so that the broker's death falls in between; `some` are on the topic before."""
     for start in range(0, len(events), 5):
         await publisher.publish_many(events[start : start + 5])
+        if start == len(events) // 3:
+            some.set()
         await asyncio.sleep(0.005)

@@ -59,12 +59,12 @@ async def test_each_of_two_thousand_files_has_one_id_however_often_it_is_killed(
     killed_early = 0
     for count in KILLS_AT:
         with service("services.ingest", environ, tmp_path / "ingest.log") as process:
-            await eventually(on_kafka, until=lambda found, count=count: len(set(found)) >= count, within_s=60)
+            await eventually(on_kafka, until=lambda found, count=count: len(set(found)) >= count, within_s=120)
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
             killed_early += len(set(await on_kafka())) < FILES
     with service("services.ingest", environ, tmp_path / "ingest.log"):
-        found = await eventually(on_kafka, until=lambda all_: len(set(all_)) >= FILES, within_s=60)
+        found = await eventually(on_kafka, until=lambda all_: len(set(all_)) >= FILES, within_s=120)
         again = await published(environ)
 
     assert killed_early, "every kill came too late to prove anything"

@@ -77,7 +77,7 @@ async def test_every_202_is_on_the_topic_and_no_id_twice(tmp_path: Path) -> None
             await senders.some.wait()
             os.kill(pid, signal.SIGKILL)
             assert not sending.done()
-            await asyncio.wait_for(sending, 100)
+            await asyncio.wait_for(sending, 200)
 
         ids: Counter[str] = Counter()
         places: dict[str, tuple[int, int]] = {}

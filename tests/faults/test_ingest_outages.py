@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from datalab.bus.reader import read_events
+from datalab.local.control import running
+from datalab.local.layout import LabLayout
 from datalab.local.state import LabState
 from tests.support.lab_parts import lab_parts
-from tests.support.polling import eventually
+from tests.support.polling import eventually, wait_for
 from tests.support.processes import free_port
 
 
@@ -29,9 +31,12 @@ def url(lab: LabState) -> str:
 
 
 def kill(lab: LabState, part: str) -> None:
-    pid = lab.parts[part].pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    def process() -> int | None:
+        """As it is now: an outage before may have ended the one that the lab began with."""
+        now = running(LabLayout.at(Path(lab.home)))
+        return now.parts[part].pid if now is not None else None
+
+    os.kill(wait_for(process, what=f"a process of {part}"), signal.SIGKILL)
 
 
 async def post(lab: LabState, identity: str) -> httpx.Response:
@@ -76,8 +81,8 @@ async def test_kafka_killed_is_503_and_then_202_again(lab: LabState) -> None:
     async def accepted() -> bool:
         return (await post(lab, identity)).status_code == 202
 
-    await eventually(accepted, within_s=60)
-    await eventually(lambda: published(lab, path), within_s=60)
+    await eventually(accepted, within_s=120)
+    await eventually(lambda: published(lab, path), within_s=120)
     assert len(await ids_on_kafka(lab, path)) == 1
 
 
@@ -86,7 +91,7 @@ async def test_postgres_killed_delays_files_and_not_events(lab: LabState) -> Non
     assert (await post(lab, str(uuid.uuid4()))).status_code == 202
     path = arrive(lab, "while-postgres-is-away.csv")
 
-    await eventually(lambda: published(lab, path), within_s=60)
+    await eventually(lambda: published(lab, path), within_s=120)
     assert len(await ids_on_kafka(lab, path)) == 1
 
 
@@ -100,5 +105,5 @@ async def test_ingest_killed_finds_what_came_meanwhile(lab: LabState) -> None:
         except httpx.HTTPError:
             return False
 
-    await eventually(found, within_s=60)
+    await eventually(found, within_s=120)
     assert len(await ids_on_kafka(lab, path)) == 1

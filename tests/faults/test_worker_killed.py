@@ -51,6 +51,18 @@ def warm_parent(worker: Worker) -> psutil.Process:
     return worker.zygotes()[0]
 
 
+def zombies(worker: Worker) -> list[psutil.Process]:
+    """Children of the worker that have ended and that it has not asked after."""
+
+    def is_one(child: psutil.Process) -> bool:
+        try:
+            return child.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [child for child in psutil.Process(worker.process.pid).children() if is_one(child)]
+
+
 def test_a_killed_warm_parent_takes_no_run_along(pool: Pool, start_worker: Start) -> None:
     worker = start_worker("parent-killed")
     survivor, _ = waiting(pool, "go-1")
@@ -64,8 +76,7 @@ def test_a_killed_warm_parent_takes_no_run_along(pool: Pool, start_worker: Start
     assert "SIGKILL" in killed["message"]
     (pool.folder / "go-1").touch()
     assert pool.ended(survivor)["state"]["type"] == "COMPLETED"
-    children = psutil.Process(worker.process.pid).children()
-    assert [child for child in children if child.status() == psutil.STATUS_ZOMBIE] == []
+    wait_for(lambda: not zombies(worker), what="the end of what died")
     worker.terminate()
 
 
@@ -119,6 +130,8 @@ def test_twenty_at_once_leave_nothing_behind(pool: Pool, start_worker: Start) ->
     worker = start_worker("burst")
     assert pool.ended(pool.start("quick"))["state"]["type"] == "COMPLETED"
     parent, process = warm_parent(worker), psutil.Process(worker.process.pid)
+    # A run says that it is completed before its process ends; until then the parent holds its end of a pipe to it.
+    wait_for(lambda: parent.children() == [], what="the end of the first run's process")
     before = {one.pid: one.num_fds() for one in (parent, process)}
     runs = [pool.start("quick") for _ in range(20)]
     assert {pool.ended(run, within_s=120)["state"]["type"] for run in runs} == {"COMPLETED"}

@@ -30,7 +30,7 @@ def lab_parts(home: Path, parts: Sequence[str], environ: Mapping[str, str] | Non
     ports = {name: str(random.randrange(20_000, 30_000)) for name in _PORT_VARIABLES}
     supervisor = start_in_background(layout, parts, environ={**inherited, **ports, **(environ or {})}, tied_to_us=True)
     try:
-        yield wait_until_ready(layout, supervisor, seconds=120)
+        yield wait_until_ready(layout, supervisor, seconds=300)
     finally:
         stop(layout)
         supervisor.communicate(timeout=30)

@@ -111,7 +111,7 @@ class Worker:
         self.process.kill()
         self.process.wait(10)
 
-    def terminate(self, within_s: float = 20.0) -> int:
+    def terminate(self, within_s: float = 60.0) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
 

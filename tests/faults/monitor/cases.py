@@ -26,7 +26,7 @@ async def killed_at_each_step(lab: MonitorLab, each: int, steps: Sequence[str] =
         told += story
         await lab.tell(story.heard)
         with lab.monitor(KILL_AT=f"{step}:{_TIMES.get(step, 1)}") as process:
-            code = await asyncio.to_thread(process.process.wait, 60)
+            code = await asyncio.to_thread(process.process.wait, 120)
         assert code == -signal.SIGKILL, f"the monitor ended with {code} before the step {step!r}"
     if anew:
         lab.begin_anew()
@@ -93,7 +93,7 @@ async def resolved_without_kafka(lab: MonitorLab, count: int) -> Toll:
         await lab.tell(up)
         await eventually(lambda: _held(lab), until=lambda held: held == count)
         with stopped(lab.part("kafka")):
-            await eventually(lambda: _resolved(lab), until=lambda ended: ended == count, within_s=60)
+            await eventually(lambda: _resolved(lab), until=lambda ended: ended == count, within_s=120)
         return await lab.counted(story)
 
 

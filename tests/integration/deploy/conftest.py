@@ -31,7 +31,7 @@ class Prefect:
         command = [sys.executable if word == "python" else word for word in words]
         env = {**os.environ, "PREFECT_API_URL": self.api, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", **environ}
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=250, check=False)
 
     def manage(self, *words: str, cwd: Path = PROJECT_ROOT) -> list[dict[str, Any]]:
         """The JSON that `python flows/manage_deployments.py WORDS` answers."""

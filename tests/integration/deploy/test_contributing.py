@@ -12,6 +12,7 @@ import pytest
 
 from datalab.runtime.settings import PROJECT_ROOT
 from tests.integration.deploy.conftest import Prefect
+from tests.support.polling import wait_for
 
 NAME = "landing-count/landing-count-hourly"
 
@@ -83,8 +84,12 @@ def test_the_new_flow_runs_on_the_lab_when_triggered(prefect: Prefect, copy: Pat
     assert executed.returncode == 0, executed.stderr
     run = prefect.request("GET", f"/flow_runs/{identifier}")
     assert (run["state_type"], run["parameters"]) == ("COMPLETED", {"dataset": "eventos"})
-    logs = prefect.request("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [identifier]}}})
-    assert "eventos: 3 files" in [entry["message"] for entry in logs]
+    wanted = {"logs": {"flow_run_id": {"any_": [identifier]}}}
+    # Prefect stores lines a little later than it takes them.
+    wait_for(
+        lambda: "eventos: 3 files" in [entry["message"] for entry in prefect.request("POST", "/logs/filter", wanted)],
+        what="the line that the run printed",
+    )
     assert identifier in prefect.run(*command(listing), cwd=copy, **lab).stdout
 
 

@@ -53,7 +53,7 @@ def test_the_commands_find_the_lab_by_its_home(lab: LabState) -> None:
         [sys.executable, "flows/manage_deployments.py", "workers", "--json"],
     ):
         answer = subprocess.run(
-            command, cwd=PROJECT_ROOT, env=environ, capture_output=True, text=True, timeout=100, check=False
+            command, cwd=PROJECT_ROOT, env=environ, capture_output=True, text=True, timeout=250, check=False
         )
         assert answer.returncode == 0, answer.stderr
     workers = {worker["name"]: worker["pool"] for worker in json.loads(answer.stdout)}

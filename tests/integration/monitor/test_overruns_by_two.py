@@ -27,9 +27,9 @@ async def test_two_instances_one_of_them_killed_tell_every_run_once(
         await eventually(lambda: _firing(taps, dataset), until=lambda found: len(found) >= 5)
         first.kill()
         await publishing
-        await eventually(lambda: _firing(taps, dataset), until=lambda found: set(found) == set(runs), within_s=60)
+        await eventually(lambda: _firing(taps, dataset), until=lambda found: set(found) == set(runs), within_s=120)
         await taps.publish(*(job.event(RunCompleted, run) for run in runs))
-        await eventually(lambda: _resolved(taps, dataset), until=lambda found: set(found) == set(runs), within_s=60)
+        await eventually(lambda: _resolved(taps, dataset), until=lambda found: set(found) == set(runs), within_s=120)
         await job.look_again()
         assert sorted(await _firing(taps, dataset)) == sorted(runs), "each once"
         assert sorted(await _resolved(taps, dataset)) == sorted(runs), "each once"

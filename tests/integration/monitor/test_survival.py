@@ -39,7 +39,7 @@ async def test_killed_mid_stream_every_failure_still_fires_exactly_once(
         first.kill()
         await publishing
     with monitor(home, kafka_bootstrap, database_url, group) as second:
-        await eventually(lambda: _firing(taps, dataset), until=lambda found: set(found) == set(names), within_s=60)
+        await eventually(lambda: _firing(taps, dataset), until=lambda found: set(found) == set(names), within_s=120)
         await second.ready()
         assert await _open_episodes(database_url, dataset) == sorted(names)
     found = await _firing(taps, dataset, distinct=True)

@@ -103,15 +103,15 @@ def test_a_cancelled_run_ends_with_its_children(pool: Pool, sleeping: Callable[.
     run_id, pid = sleeping(child=True)
     child = wait_for(lambda: psutil.Process(pid).children(), what="the run's child process")[0]
     pool.cancel(run_id)
-    assert pool.ended(run_id, within_s=15)["state"]["type"] == "CANCELLED"
+    assert pool.ended(run_id)["state"]["type"] == "CANCELLED"
     assert pool.told(f"{run_id}.hooks") == "cancelled"
-    wait_for(lambda: not psutil.pid_exists(pid) and not child.is_running(), 15, "the end of both processes")
+    wait_for(lambda: not psutil.pid_exists(pid) and not child.is_running(), what="the end of both processes")
 
 
 def test_a_run_that_ignores_sigterm_is_killed(pool: Pool, sleeping: Callable[..., tuple[str, int]]) -> None:
     run_id, pid = sleeping(deaf=True)
     pool.cancel(run_id)
-    state = pool.ended(run_id, within_s=30)["state"]
+    state = pool.ended(run_id)["state"]
     assert state["type"] == "CANCELLED"
     assert not psutil.pid_exists(pid)
     assert pool.told(f"{run_id}.hooks") == "cancelled"
@@ -125,7 +125,7 @@ def test_a_run_that_eats_memory_is_ended(pool: Pool, worker: Worker) -> None:
 
 def test_a_run_over_its_time_is_ended(pool: Pool, worker: Worker) -> None:
     run_id = pool.start("sleeper", job_variables={"time_limit_s": 1.5})
-    state = pool.ended(run_id, within_s=30)["state"]
+    state = pool.ended(run_id)["state"]
     assert state["type"] == "CRASHED"
     assert "its limit is 1.5 s" in state["message"]
     assert pool.told(f"{run_id}.hooks") == "crashed"

@@ -67,7 +67,9 @@ def test_a_run_completes_as_with_the_stock_worker(pool: Pool, worker: Worker) ->
     run = pool.ended(run_id)
     facts = json.loads(pool.told("hello.json"))
     assert run["state"]["type"] == "COMPLETED"
-    assert pool.states(run_id) == ["Scheduled", "Pending", "Running", "Completed"]
+    # Late is what the server says of a run that no worker had time for at once.
+    states = [state for state in pool.states(run_id) if state != "Late"]
+    assert states == ["Scheduled", "Pending", "Running", "Completed"]
     assert facts["double"] == 42
     assert facts["tags"] == ["datalab.event=e1"]
     assert Path(facts["cwd"]) == pool.folder
