@@ -12,7 +12,7 @@ from services.dashboard.app import SCRIPT
 
 def open_page(path: str = "", **query: str) -> AppTest:
     """The page under this path (the first one without), drawn once. A page that raises fails here."""
-    page = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    page = AppTest.from_file(str(SCRIPT), default_timeout=120)
     for name, value in query.items():
         page.query_params[name] = value
     if path:

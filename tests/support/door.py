@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.support.processes import free_port
+
 
 class Door:
     """Leads to the server while it is open, refuses connections while it is closed, and swallows while it is hushed:
     connections are taken, old ones and new ones, and nothing comes back."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._target, self.port = (host, port), 0
+        # Not one of those that outgoing connections are given: it has to be free again after an outage.
+        self._target, self.port = (host, port), free_port()
         self._server: asyncio.Server | None = None
         self._speaking = asyncio.Event()
 
@@ -21,7 +24,6 @@ class Door:
         self._speaking.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._through, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Refuse connections. Those that are open stay so."""

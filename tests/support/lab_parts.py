@@ -33,7 +33,7 @@ def lab_parts(home: Path, parts: Sequence[str], environ: Mapping[str, str] | Non
         yield wait_until_ready(layout, supervisor, seconds=300)
     finally:
         stop(layout)
-        supervisor.communicate(timeout=30)
+        supervisor.communicate(timeout=60)
 
 
 @contextmanager

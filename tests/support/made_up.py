@@ -56,7 +56,7 @@ def _ask(operation: schemathesis.APIOperation, url: str, examples: int, name: st
     def ask(case: schemathesis.Case) -> None:
         if name is not None:
             case.path_parameters = dict.fromkeys(case.path_parameters or {}, name)
-        answer = case.call(base_url=url, timeout=30)
+        answer = case.call(base_url=url, timeout=60)
         answers[answer.status_code] += 1
         assert answer.status_code < 500, (case.as_curl_command(), answer.text[:500])
         if answer.status_code >= 400:

@@ -45,7 +45,7 @@ EXPECTED: dict[Operation, set[int]] = {
 def ask_notifier(url: str, fingerprint: str, receiver: str, examples: int) -> Answers:
     """Ask it everything; some of it about an alert that fires, a silence and a receiver that there are. Fails unless
     all is answered as expected, and the notifier is ready afterwards."""
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
         wait_for(lambda: client.get(f"/v1/alerts/{fingerprint}/explanation").is_success, what="the alert is known")
         wish = {"matchers": {"rule": "nothing-is-called-so"}, "duration": "1h", "author": "test", "comment": "made up"}
         silence = client.post("/v1/silences", json=wish).raise_for_status().json()["id"]
@@ -60,5 +60,5 @@ def ask_notifier(url: str, fingerprint: str, receiver: str, examples: int) -> An
         unmet = {name: met[name] for name, expected in EXPECTED.items() if not set(met[name]) >= expected}
         assert not unmet, f"not answered as expected: {unmet}"
         # Nothing that was sent has broken what others get.
-        assert client.get("/readyz").status_code == 200
+        wait_for(lambda: client.get("/readyz").status_code == 200, what="it is ready")
     return met

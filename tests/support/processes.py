@@ -38,7 +38,7 @@ def service(module: str, environ: Mapping[str, str], log: Path) -> Iterator[subp
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,16 @@ class Worker:
 
     def zygotes(self) -> list[psutil.Process]:
         """Its warm parents; those that import nothing have no flows and are counted too."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "datalab.worker.zygote" in child.cmdline()]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+                if "datalab.worker.zygote" in child.cmdline():
+                    found.append(child)
+        return found
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def terminate(self, within_s: float = 60.0) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -125,7 +129,7 @@ def pool(prefect_api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     from datalab.worker.warm_process import WarmProcessWorker
 
     name = f"warm-{uuid.uuid4().hex[:8]}"
-    with httpx.Client(base_url=prefect_api_url, timeout=30, trust_env=False) as api:
+    with httpx.Client(base_url=prefect_api_url, timeout=60, trust_env=False) as api:
         pool = Pool(api, name, tmp_path_factory.mktemp("flows"))
         template = WarmProcessWorker.get_default_base_job_template()
         pool.call("POST", "/work_pools/", {"name": name, "type": WarmProcessWorker.type, "base_job_template": template})
@@ -152,8 +156,16 @@ def running_worker(pool: Pool, folder: Path, name: str, *options: str, environ: 
         zygotes = worker.zygotes() if process.poll() is None else []
         worker.kill()
         for zygote in zygotes:
-            for child in [*zygote.children(), zygote]:
-                child.kill()
+            # They end by themselves once their worker is gone; what is left is killed.
+            with suppress(psutil.NoSuchProcess):
+                _kill_each(zygote.children())
+            _kill_each([zygote])
+
+
+def _kill_each(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from datalab.bus.publisher import Publisher
 from schemas.envelope import Event
 from schemas.metrics import RUN_CPU, RUN_MEMORY_PEAK, TABLE_FILES, TABLE_ROWS, TABLE_SIZE, TOPIC_LAG, TOPIC_RECORDS
 from schemas.runs import RunCompleted, RunFailed, RunStarted
-from tests.integration.monitor.parts import Monitor, monitor
+from tests.integration.monitor.parts import Monitor, Taps, monitor
 from tests.support.lab_parts import kafka_broker
 from tests.support.monitor_events import degraded, measured, quality_failed, run_event
 from tests.support.polling import eventually
@@ -23,9 +23,9 @@ from tests.support.polling import eventually
 ENDED, FAILED = 40, 3
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker of their own: what the pages show is counted, and other tests leave runs on the shared topics."""
+    """A broker of the module's own: what the pages show is counted, and other tests leave runs on shared topics."""
     with kafka_broker(tmp_path_factory.mktemp("dashboard-kafka")) as bootstrap:
         yield bootstrap
 
@@ -43,13 +43,16 @@ def failure(dataset: str) -> Event:
 
 
 def lab_events(failure: Event) -> list[Event]:
-    """Runs of a flow that mostly end well, one that runs, an alert, and measurements of everything."""
+    """Runs of a flow that mostly end well, one that runs, an alert, and measurements of everything.
+
+    No run is about as old as an hour, a day or a week: it would leave that period between two looks at it.
+    """
     now = datetime.now(UTC)
     run = uuid.uuid4().hex[:8]
     events = []
     for number in range(ENDED):
         kind = RunFailed if number < FAILED else RunCompleted
-        ended = now - timedelta(minutes=3 * number + 1)
+        ended = now - (timedelta(minutes=number + 1) if number < 20 else timedelta(hours=3 * number - 58))
         message = f"row {number} <b>broke</b> = all" if kind is RunFailed else None
         events += [
             run_event(kind, run=f"{run}-{number}", time=ended, start_time=ended - timedelta(seconds=number + 1),
@@ -76,15 +79,18 @@ def running(
 ) -> Iterator[Monitor]:
     """The monitor, once it has handled every event."""
     home = tmp_path_factory.mktemp("dashboard")
-    with monitor(home, kafka_bootstrap, database_url, f"monitor-{uuid.uuid4().hex[:8]}") as started:
-        asyncio.run(_feed(started, kafka_bootstrap, lab_events(failure)))
+    group = f"monitor-{uuid.uuid4().hex[:8]}"
+    with monitor(home, kafka_bootstrap, database_url, group) as started:
+        asyncio.run(_feed(started, kafka_bootstrap, group, lab_events(failure)))
         yield started
 
 
-async def _feed(started: Monitor, kafka: str, events: list[Event]) -> None:
+async def _feed(started: Monitor, kafka: str, group: str, events: list[Event]) -> None:
     await started.ready()
     async with Publisher(kafka, "tests") as publisher:
-        await asyncio.gather(*(publisher.publish(event) for event in events))
+        placed = await asyncio.gather(*(publisher.publish(event) for event in events))
+        for topic in {ref.topic for ref in placed}:
+            await Taps(kafka, publisher).until_handled(group, topic)
 
     async def known() -> tuple[int, int, int]:
         summary = (await started.get("/v1/summary")).json()
@@ -96,7 +102,7 @@ async def _feed(started: Monitor, kafka: str, events: list[Event]) -> None:
             sum(map(bool, [*measurements, *cpu])),
         )
 
-    await eventually(known, until=lambda k: k[0] >= ENDED and k[1] >= 2 and k[2] >= 4, within_s=60)
+    await eventually(known, until=lambda k: k[0] >= ENDED and k[1] >= 2 and k[2] >= 4)
 
 
 @pytest.fixture
