@@ -35,7 +35,7 @@ async def _killed_at(lab: FaultLab, step: str, alerts: int) -> Toll:
     await killed(lab, f"{step}:{2 if step.startswith('group') else 1}", **environ)
     await lab.balance()
     async with lab.ready(**environ):
-        await eventually(_stored(lab, sent), until=lambda stored: stored == len(sent), within_s=60)
+        await eventually(_stored(lab, sent), until=lambda stored: stored == len(sent), within_s=120)
         await lab.settled(within_s=120)
     lab.alerts.judge()
     told = await lab.sql(_TOLD, sent)

@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 import httpx
 
+from datalab.bus.inspection import inspect_bus
 from datalab.bus.publisher import Publisher
 from datalab.local.layout import LabLayout
 from datalab.local.parts.postgres import embedded_url
@@ -27,6 +28,8 @@ from tests.faults.notifier.receiver import Alerts, serving
 from tests.support.lab_parts import lab_parts
 from tests.support.polling import eventually
 from tests.support.processes import free_port, wait_until_ready
+
+_GROUP, _ALERTS = "notifier", "lab.alerts"
 
 
 @dataclass
@@ -107,6 +110,16 @@ class FaultLab:
             return int(rows[0]["n"])
 
         await eventually(pending, until=lambda left: left == 0, within_s=within_s)
+
+    async def caught_up(self) -> None:
+        """Wait until the notifier has read every alert that there is."""
+
+        async def unread() -> int:
+            bus = await inspect_bus(self.settings["KAFKA_BOOTSTRAP_SERVERS"])
+            lags = [lag.lag for lag in bus.groups if (lag.group, lag.topic) == (_GROUP, _ALERTS)]
+            return lags[0] if lags else bus.topics[_ALERTS].records
+
+        await eventually(unread, until=lambda records: records == 0)
 
     async def publish(self, count: int, **labels: str) -> list[str]:
         """Publish alerts; returns the ids of their events."""

@@ -17,7 +17,7 @@ async def made_up_requests(lab: FaultLab) -> Tolls:
     chat = {"SLACK_WEBHOOK_URL": f"{lab.alerts.url}/chat"}
     async with lab.ready(**chat) as process:
         await lab.publish(1)
-        [alert] = await eventually(lambda: lab.sql("SELECT fingerprint FROM notifier_alerts"), within_s=60)
+        [alert] = await eventually(lambda: lab.sql("SELECT fingerprint FROM notifier_alerts"), within_s=120)
         met = await asyncio.to_thread(ask_notifier, lab.url, alert["fingerprint"], "team-slack", _EXAMPLES)
         assert process.poll() is None, "the service did not outlive the requests"
         await lab.balance()

@@ -108,7 +108,7 @@ async def odd_mail_server(lab: FaultLab) -> Tolls:
                 )
                 return sorted((row["target"], f"{row['status']}: {row['reason']}") for row in rows)
 
-            outcomes = await eventually(ended, until=lambda rows: len(rows) == 4, within_s=60)
+            outcomes = await eventually(ended, until=lambda rows: len(rows) == 4, within_s=120)
     assert [status for target, status in outcomes if target == "people"] == ["delivered: None"] * 2, outcomes
     assert all(status.startswith("dead: SMTP 550") for target, status in outcomes if target == "gone"), outcomes
     assert server.callers > 4

@@ -158,7 +158,7 @@ async def _ended(lab: FaultLab, event_id: str) -> dict[str, dict[str, object]]:
         )
         return {row["subscription_id"]: dict(row) for row in found if row["status"] != "pending"}
 
-    return await eventually(rows, until=lambda ended: len(ended) == len(CASES), within_s=60)
+    return await eventually(rows, until=lambda ended: len(ended) == len(CASES), within_s=120)
 
 
 def _judge(name: str, row: dict[str, object], receiver: Receiver) -> Toll:

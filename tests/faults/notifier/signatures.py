@@ -22,6 +22,7 @@ _ALERTS = 100
 async def signed_deliveries(lab: FaultLab) -> Tolls:
     """A subscription that wants both kinds of signature gets alerts before and after its keys are replaced."""
     async with lab.ready():
+        await lab.caught_up()  # what other scenarios have published is not for the subscription
         made = await lab.subscribe(f"{lab.alerts.url}{SIGNED}", ["lab.alert.*"], signature="v1+v1a")
         await _received(lab)
         first, lab.alerts.signed = lab.alerts.signed, []
@@ -45,7 +46,7 @@ async def signed_deliveries(lab: FaultLab) -> Tolls:
 
 async def _received(lab: FaultLab) -> None:
     sent = await lab.publish(_ALERTS)
-    await eventually(missing_of(lab, sent), until=lambda missing: missing == 0, within_s=60)
+    await eventually(missing_of(lab, sent), until=lambda missing: missing == 0, within_s=120)
     await lab.settled()
     assert {json.loads(body)["id"] for _, body in lab.alerts.signed} == set(sent)
 

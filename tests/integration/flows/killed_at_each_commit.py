@@ -36,7 +36,6 @@ setattr(import_module(module), name, killed)
 medallion_etl_pipeline(path, min_rows_threshold=1)
 """
 _RUN_S = 200
-pytestmark = pytest.mark.timeout(600)
 at_each_commit = pytest.mark.parametrize(("module", "name"), COMMITS, ids=[f"{m.__name__}.{n}" for m, n in COMMITS])
 Content = dict[str, list[str]]
 # By file: it costs a run, and is the same for each commit.

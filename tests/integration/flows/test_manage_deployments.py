@@ -19,7 +19,7 @@ def _command(*words: str, api: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, "PREFECT_API_URL": api},
-        timeout=60,
+        timeout=200,
         check=False,
     )
 
@@ -30,7 +30,7 @@ def api(prefect_api_url: str) -> str:
         [str(PROJECT_ROOT / "scripts" / "init_prefect_flows.sh")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         env={**os.environ, "PREFECT_API_URL": prefect_api_url},
         check=False,
     )

@@ -83,7 +83,6 @@ def outcome(lake: LakeView) -> tuple[LakeView, str, list[dict[str, Any]]]:
     return lake, str(refused.value), lake.rows("silver/stocks")
 
 
-@pytest.mark.timeout(600)  # ten files are loaded, one after the other
 def test_every_odd_file_ends_in_a_named_state(outcome: tuple[LakeView, str, list[dict[str, Any]]]) -> None:
     lake, said, silver = outcome
     ledger = {line["source_uri"].rpartition("/")[2]: line for line in lake.rows("ledger/stocks")}

@@ -159,8 +159,9 @@ async def test_a_service_that_hangs_is_announced_once_and_its_recovery_once(
 
     with answering_server(port=port):
         third, fourth = monitoring_pipeline(deadline_s=20), monitoring_pipeline(deadline_s=20)
-    assert third["recovered"] == ["mlflow/health"]
-    assert fourth["recovered"] == []
+    # In two seconds a busy machine may have missed the answer of others, which are back then too.
+    assert [check for run in (third, fourth) for check in run["recovered"] if "mlflow" in check] == ["mlflow/health"]
+    assert "mlflow/health" in third["recovered"]
     _, recovered = await told(broker, "mlflow", "health")
     assert (recovered.type, recovered.data["since"]) == ("lab.service.recovered.v1", degraded.data["since"])
     assert recovered.time > degraded.time
@@ -278,7 +279,7 @@ def test_it_is_a_plain_function_from_inside_flows_and_needs_no_spark(broker: str
         cwd=PROJECT_ROOT / "flows",
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=200,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr

@@ -97,7 +97,6 @@ def ends_after(step: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-@pytest.mark.timeout(600)  # five runs, each with a Spark session of its own
 def test_after_a_fix_the_lake_is_what_it_would_have_been(
     lake: LakeView, rules: Rules, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka_bootstrap: str
 ) -> None:

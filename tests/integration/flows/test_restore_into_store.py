@@ -29,8 +29,6 @@ from tests.support.s3_gateway import Gateway
 
 NOW = datetime(2026, 5, 2, 3, 0, tzinfo=UTC)
 DATASET = Dataset.model_validate({"name": "stocks", "columns": {"n": {"required": True}}, "keys": ["n"]})
-# The first run on a machine builds the server.
-pytestmark = pytest.mark.timeout(600)
 Rows = list[int] | str | None
 
 

@@ -44,7 +44,7 @@ async def tls_server(folder: Path, until: datetime) -> AsyncIterator[int]:
 async def test_a_certificate_is_read_whoever_signed_it_also_when_it_has_expired(tmp_path: Path, days: int) -> None:
     until = datetime.now(UTC) + timedelta(days=days)
     async with tls_server(tmp_path, until) as port:
-        [found] = await look_at_certificates({"lab:443": (HOST, port)}, deadline_s=5)
+        [found] = await look_at_certificates({"lab:443": (HOST, port)}, deadline_s=30)
     assert (found.check.subject, found.check.reason) == (("certificate", "lab:443"), None)
     [left] = found.figures
     assert (left.of, left.name, left.unit) == ("lab:443", "certificate.seconds_left", "s")
@@ -56,9 +56,9 @@ async def test_one_that_hangs_one_without_tls_and_one_that_is_not_there_each_say
     with silent_server() as silent:
         async with plain:
             places = {"silent:1": silent, "plain:2": plain.sockets[0].getsockname()[1], "none:3": free_port()}
-            found = await look_at_certificates({name: (HOST, p) for name, p in places.items()}, deadline_s=1)
+            found = await look_at_certificates({name: (HOST, p) for name, p in places.items()}, deadline_s=3)
     reasons = {health.check.subject.check: health.check.reason or "" for health in found}
-    assert reasons["silent:1"] == "shows no certificate within 1 s"
+    assert reasons["silent:1"] == "shows no certificate within 3 s"
     assert "SSLError" in reasons["plain:2"]
     assert "ConnectionRefusedError" in reasons["none:3"]
     assert not any(health.figures for health in found)

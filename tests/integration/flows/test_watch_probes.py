@@ -98,21 +98,21 @@ def test_services_that_hang_are_all_given_up_at_the_same_time(monkeypatch: pytes
 
 
 def test_services_that_are_away_are_each_said_to_be_and_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = looked(monkeypatch, free_port(), deadline_s=3)
+    found = looked(monkeypatch, free_port(), deadline_s=20)
     assert set(found) == ALL
     for health in found.values():
         assert health.check.reason
-        assert health.seconds < 3
+        assert health.seconds < 20
         assert "secret" not in f"{health.check.reason} {health.address}"
 
 
 def test_one_that_hangs_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering_server(body=b"process_cpu_seconds_total 1.5\n") as port, silent_server() as silent:
-        found = looked(monkeypatch, port, deadline_s=1)
+        found = looked(monkeypatch, port, deadline_s=3)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent}")
-        again = run_apart(look_at_services(WatchSettings(), deadline_s=1))
+        again = run_apart(look_at_services(WatchSettings(), deadline_s=3))
     assert found["ingest"].check.reason is None
     assert [(m.of, m.value) for m in found["ingest"].figures] == [("ingest", 1.5)]
     seconds = {health.check.subject.service: health.seconds for health in again}
-    assert seconds["mlflow"] >= 1
-    assert seconds["ingest"] < 1
+    assert seconds["mlflow"] >= 3
+    assert seconds["ingest"] < 3

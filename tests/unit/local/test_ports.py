@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datalab.local.ports import PortBook, is_free
+from tests.support.processes import free_port
 
 
 @contextmanager
@@ -21,11 +22,6 @@ def listener(port: int = 0) -> Iterator[int]:
 
 def book(tmp_path: Path, lab: str = "one") -> PortBook:
     return PortBook(tmp_path / lab / "ports.json", tmp_path / "reservations")
-
-
-def free_port() -> int:
-    with listener() as port:
-        return port
 
 
 def test_a_free_port_is_taken_as_wanted(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ mlops_training_pipeline()
 def status_of(code: str, environ: dict[str, str]) -> int:
     """How a Python process with this code ends."""
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=PROJECT_ROOT, env={**os.environ, **environ}, timeout=120, check=False).returncode
+    return subprocess.run(command, cwd=PROJECT_ROOT, env={**os.environ, **environ}, timeout=250, check=False).returncode
 
 
 async def test_a_process_that_is_killed_between_register_and_alias_costs_no_second_version(
