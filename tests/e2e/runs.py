@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -30,7 +31,7 @@ def trigger(lab: Lab, name: str, **parameters: Any) -> str:
     command = [sys.executable, "flows/manage_deployments.py", "trigger", name, "--json", *options]
     environment = {**lab.environment, "PREFECT_API_URL": lab.addresses.prefect_api}
     done = subprocess.run(
-        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout)[0]["id"])
@@ -64,6 +65,26 @@ def completed(lab: Lab, run_id: str, within_s: float = 120.0) -> dict[str, Any]:
     run = ended(lab, run_id, within_s)
     assert run["state_type"] == "COMPLETED", run["state"]
     return run
+
+
+def at_rest(lab: Lab, deployment: str) -> None:
+    """Return once no run of the deployment is due or under way and the monitor knows every end: what an earlier story
+    began may still come to its own."""
+    flow_runs = f"{lab.addresses.prefect_api}/flow_runs/count"
+    _, _, name = deployment.partition("/")
+
+    def count(**wanted: Any) -> int:
+        return int(post(flow_runs, {"deployments": {"name": {"any_": [name]}}, "flow_runs": wanted}))
+
+    def rests() -> bool:
+        due = {"before_": datetime.now(UTC).isoformat()}
+        if count(state={"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}, expected_start_time=due):
+            return False
+        asked = {"deployment": deployment, "state": "COMPLETED", "page_size": 500}
+        known = len(get(f"{lab.addresses.monitor}/v1/runs", **asked)["runs"])
+        return known == count(state={"type": {"any_": ["COMPLETED"]}})
+
+    wait_for(rests, f"rest of {deployment}")
 
 
 def artifacts(lab: Lab, run_id: str) -> list[dict[str, Any]]:

@@ -54,7 +54,6 @@ def records(lab: Lab, topic: str) -> int:
     return asyncio.run(count())
 
 
-@pytest.mark.timeout(200)
 def test_a_file_of_eventos_becomes_totals_by_region_and_day(lab: Lab) -> None:
     landing = lab.addresses.landing / "eventos"
     landing.mkdir(parents=True, exist_ok=True)
@@ -76,22 +75,24 @@ def test_a_file_of_eventos_becomes_totals_by_region_and_day(lab: Lab) -> None:
     assert DeltaTable(f"{lab.addresses.lake}/silver/eventos").metadata().partition_columns == ["data"]
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.usefixtures("stocks")
 def test_monitoring_measures_topics_tables_and_services(lab: Lab) -> None:
     run = completed(lab, trigger(lab, "monitoring-5min"))
     names = {event["data"]["name"] for event in events(lab, "lab.metrics")}
     assert {"topic.lag", "table.age_seconds", "table.rows", "service.cpu_seconds", "run.cpu_seconds"} <= names
-    services = wait_for(lambda: get(f"{lab.addresses.monitor}/v1/services")["services"], "services")
-    told = {service["service"]: service["status"] for service in services}
-    assert {"ingest", "bridge", "monitor", "notifier"} <= told.keys()
-    assert set(told.values()) == {"ok"}, services
+
+    def told() -> dict[str, str]:
+        services = get(f"{lab.addresses.monitor}/v1/services")["services"]
+        return {service["service"]: service["status"] for service in services}
+
+    # The monitor may still be at what it was told of them.
+    wait_for(lambda: {"ingest", "bridge", "monitor", "notifier"} <= told().keys(), "all services")
+    wait_for(lambda: set(told().values()) == {"ok"}, "services that are all well")
     [report] = artifacts(lab, run["id"])
     assert "lab.files" in report["data"]
     assert "stocks" in report["data"]
 
 
-@pytest.mark.timeout(380)
 @pytest.mark.usefixtures("stocks")
 def test_training_keeps_every_model_and_the_same_data_makes_no_new_one(lab: Lab) -> None:
     mlflow = f"{lab.addresses.mlflow}/api/2.0/mlflow"
@@ -125,7 +126,6 @@ def test_training_keeps_every_model_and_the_same_data_makes_no_new_one(lab: Lab)
     assert len(measured) >= 5  # four algorithms and the baseline
 
 
-@pytest.mark.timeout(280)
 @pytest.mark.usefixtures("stocks")
 def test_maintenance_backs_up_what_is_critical_before_it_cleans(lab: Lab) -> None:
     rows = DeltaTable(f"{lab.addresses.lake}/silver/stocks").to_pyarrow_dataset().count_rows()
@@ -139,7 +139,6 @@ def test_maintenance_backs_up_what_is_critical_before_it_cleans(lab: Lab) -> Non
     assert "VACUUM END" in operations
 
 
-@pytest.mark.timeout(200)
 def test_the_kafka_pipeline_copies_each_message_once(lab: Lab) -> None:
     output = user_topic(lab)
     waiting = records(lab, "lab.files")
@@ -150,7 +149,6 @@ def test_the_kafka_pipeline_copies_each_message_once(lab: Lab) -> None:
         assert records(lab, output) == waiting
 
 
-@pytest.mark.timeout(200)
 def test_the_guides_command_lists_every_deployment_with_its_schedule(lab: Lab) -> None:
     deployments = post(f"{lab.addresses.prefect_api}/deployments/filter", {})
     schedules = {d["name"]: [s["schedule"]["cron"] for s in d["schedules"]] for d in deployments}

@@ -82,7 +82,6 @@ def opened(browser: Browser, lab: Lab) -> Iterator[Tab]:
     assert found.hosts <= {lab.addresses.inbox.removeprefix("http://"), ""}
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("state", ["firing", "resolved"])
 def test_each_message_can_be_looked_at(

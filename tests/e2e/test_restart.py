@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-import pytest
-
 from tests.e2e.conftest import Lab
 from tests.e2e.runs import get, post
 
@@ -59,7 +57,6 @@ def settled(ask: Callable[[Lab], set[str]], lab: Lab) -> set[str]:
     return last
 
 
-@pytest.mark.timeout(300)
 def test_down_leaves_no_process_and_up_forgets_nothing(lab: Lab) -> None:
     deliveries, runs = settled(delivered, lab), settled(ended_runs, lab)
     assert deliveries
@@ -74,7 +71,6 @@ def test_down_leaves_no_process_and_up_forgets_nothing(lab: Lab) -> None:
     assert runs <= ended_runs(lab)
 
 
-@pytest.mark.timeout(120)
 def test_a_second_up_finds_the_lab_running(lab: Lab) -> None:
     pids = {name: part["pid"] for name, part in lab.status().items()}
     lab.must("up", "--detach")

@@ -7,10 +7,13 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datalab.local.control import running
+from datalab.local.layout import LabLayout
 from datalab.local.state import LabState
 from flows.lake import quality
 from flows.lake.errors import LakeError
@@ -93,7 +96,9 @@ def test_a_spark_server_that_is_killed_in_the_middle_costs_time_and_nothing_else
     lake: LakeView, mixed_csv: str, monkeypatch: pytest.MonkeyPatch, spark_lab: LabState
 ) -> None:
     path = lake.put("mixed.csv", mixed_csv)
-    measure, victims = quality.measure, iter([spark_lab.parts["spark"].pid])
+    lab = running(LabLayout.at(Path(spark_lab.home)))  # another test may have killed the server that it began with
+    assert lab is not None
+    measure, victims = quality.measure, iter([lab.parts["spark"].pid])
 
     def kill_spark_then_measure(*arguments: Any, **options: Any) -> Any:
         victim = next(victims, None)

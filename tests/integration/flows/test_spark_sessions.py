@@ -39,7 +39,7 @@ def _busy(server: psutil.Process) -> bool:
 
 
 def _wait_until(busy: bool, server: psutil.Process) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while _busy(server) is not busy:
         assert time.monotonic() < deadline, f"Spark is {'idle' if busy else 'still at work'}"
 
@@ -83,7 +83,7 @@ def killed_run(tmp_path: Path, spark_remote: str, server: psutil.Process) -> str
     _wait_until(True, server)
     run.kill()
     run.join(10)
-    assert _busy(server), "Spark does not know that the run is dead"
+    _wait_until(True, server)  # Spark does not know that the run is dead
     return run_id
 
 
@@ -105,7 +105,7 @@ def test_closing_a_session_ends_its_work_and_its_views_are_its_own(spark_remote:
         worker.start()
         _wait_until(True, server)
         mine.close()
-        worker.join(30)
+        worker.join(90)
         assert ended
         assert stranger.sql("SELECT 1 AS one").collect()[0]["one"] == 1
         other.close()
@@ -140,7 +140,7 @@ def test_the_hook_of_a_killed_run_ends_its_work(
     other = FlowRun(flow_id=uuid.uuid4())
     run = FlowRun(id=uuid.UUID(killed_run), flow_id=uuid.uuid4())
     for ended in (other, run):
-        assert _busy(server)
+        _wait_until(True, server)
         end_spark_work(medallion_etl_pipeline, ended, Crashed())
     _wait_until(False, server)
 

@@ -32,7 +32,6 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait(30)
 
 
-@pytest.mark.timeout(180)
 async def test_mlflow_keeps_what_is_written_and_a_repeat_needs_nothing_new(mlflow: str) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
 
