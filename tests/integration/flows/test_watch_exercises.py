@@ -29,7 +29,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(30)
+    process.wait(120)  # it ends what it began first
 
 
 async def test_mlflow_keeps_what_is_written_and_a_repeat_needs_nothing_new(mlflow: str) -> None:
