@@ -31,8 +31,8 @@ def faust_app(bootstrap: str, group: str, folder: Path) -> Any:
         broker_request_timeout=10.0,
         # The database may be away for long while one record is tried again; heartbeats go on meanwhile.
         broker_max_poll_interval=86_400.0,
-        # Of batches. More would be held twice, here and in the fetcher, and be dropped in a rebalance.
-        stream_buffer_maxsize=4,
+        # Of batches. More wait in their lanes, and what is here is dropped in a rebalance.
+        stream_buffer_maxsize=2,
     )
     app.transport = BatchTransport(app.conf.broker_consumer, app)
     return app

@@ -24,7 +24,7 @@ class Progress:
     _next: dict[Partition, int] = field(default_factory=dict)
     _ends: dict[Partition, int] = field(default_factory=dict)
     _begun: dict[Partition, int] = field(default_factory=dict)  # ahead of `_next` by what is under way
-    # Batches under way by partition and last offset: the first one, and since when. One is read while one is stored.
+    # Batches that wait or are under way, by partition and last offset: the first one, and since when.
     _handling: dict[tuple[Partition, int], tuple[int, float]] = field(default_factory=dict)
     _waiting_since: float | None = None
     _answered: float = 0.0

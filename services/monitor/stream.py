@@ -11,33 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from datalab.bus.batch import TakenRecord
 from datalab.runtime.logs import get_logger
 from services.monitor import metrics
 from services.monitor.faust_app import faust_app, quieten
-from services.monitor.lanes import Lanes
+from services.monitor.handling import Handling, Taker
+from services.monitor.lanes import Lanes, Room
 from services.monitor.progress import Partition, Progress
+from services.monitor.record_batches import MOST, RecordBatch
 
 log = get_logger(__name__)
 _TICK_S = 1.0
 _ANSWER_S = 5.0
 _LAST_COMMIT_S = 0.5
 _STOP_S = 2.0
-_AT_ONCE = 4  # batches on their way to Postgres, each with a connection
-
-
-class Taker(Protocol):
-    """What becomes of records, in two steps: the next batch is read while others are stored, several at a time."""
-
-    async def read(self, records: Sequence[TakenRecord]) -> Any:
-        """What there is to store. Changes nothing, and raises nothing."""
-
-    async def store(self, read: Any) -> None:
-        """Returns once the effects are durable."""
+# Six in hand, of which those of one partition are stored one after another; what waits beside them is unread.
+_ROOM = Room(most=6, of_a_lane=2, together=MOST, waiting=2 * MOST)
 
 
 class StreamStalledError(RuntimeError):
@@ -58,9 +49,9 @@ class EventStream:
         progress: Progress,
         broker_answers: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._taker, self._progress, self._broker_answers = taker, progress, broker_answers
+        self._progress, self._broker_answers = progress, broker_answers
         self._folder, self._ready = folder, False
-        self._lanes = Lanes(_AT_ONCE)
+        self._lanes = Lanes[RecordBatch](Handling(taker, progress), _ROOM)
         self._committed: dict[Partition, int] = {}
         self.stuck = False  # whether a thread of faust did not end, so that the process would not either
         self._app = faust_app(bootstrap, group, folder)
@@ -101,22 +92,10 @@ class EventStream:
     async def _agent(self, stream: Any) -> None:
         async for event in stream.noack().events():
             batch = event.message
-            partition = (batch.topic, batch.partition)
-            if not self._progress.begin(
-                partition, [record.ref.offset for record in batch.records], batch.generation_id
-            ):
-                # The watch ends the process; nothing after the missing record may be handled before it.
-                continue
-            try:
-                read = await self._taker.read(batch.records)
-            except BaseException as error:
-                self._lanes.lost = self._lanes.lost or repr(error)
-                raise
-            await self._lanes.add(partition, partial(self._store, read, partition, batch.offset))
-
-    async def _store(self, read: Any, partition: Partition, offset: int) -> None:
-        await self._taker.store(read)
-        self._progress.done(partition, offset)
+            partition, offsets = (batch.topic, batch.partition), [record.ref.offset for record in batch.records]
+            # If not, the watch ends the process; nothing after the missing record may be handled before it.
+            if self._progress.begin(partition, offsets, batch.generation_id):
+                await self._lanes.add(partition, batch, len(batch.records))
 
     async def _look_after(self) -> None:
         """Learn what Kafka holds, and commit. What fails now is tried again in a second."""

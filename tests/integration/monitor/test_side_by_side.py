@@ -31,6 +31,7 @@ from tests.support.polling import eventually
 
 RULES = read_rules(PROJECT_ROOT / "config" / "alerts.yaml")
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+MANY = 12
 DATASETS = tuple(f"stocks-{number}" for number in range(6))
 
 
@@ -96,13 +97,14 @@ async def test_what_cannot_be_stored_yet_holds_up_its_partition_alone(
         await eventually(lambda: count(sessions, print_), until=lambda rows: rows == 1)
         async with sessions.begin() as other:
             await other.execute(row.with_for_update())
-            await taps.publish(quality_failed(dataset))
+            # One after another, and fetched so: more batches than there are on their way to Postgres at most.
+            await taps.publish(*(quality_failed(dataset) for _ in range(MANY)))
             # Of another topic, so of another partition.
             await taps.publish(run_event(RunFailed, run=dataset, flow=dataset, deployment=None))
             assert len(await taps.until_alerts(1, flow=dataset)) == 1
             assert await taps.alerts(dataset=dataset) == []
             # What is not stored is not passed over.
-            await eventually(running.lag, until=lambda lag: lag == 1)
+            await eventually(running.lag, until=lambda lag: lag == MANY)
         assert len(await taps.until_alerts(1, dataset=dataset)) == 1
         await eventually(running.lag, until=lambda lag: lag == 0)
     await engine.dispose()
