@@ -5,18 +5,18 @@ Two or three parts die in each story, at different moments, which is harsher tha
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-import time
+from collections.abc import Iterable, Set
+from typing import Any
 
-import httpx
 import pytest
 
 from datalab.local.demo.proof import Hop
 from datalab.local.demo.run import BROKEN, demonstrate
 from tests.e2e.conftest import Lab
+from tests.e2e.runs import get, wait_for
 
 # Which parts die in one story, each right after this hop was seen: when it has most to lose.
 KILLED_AFTER: tuple[dict[str, str], ...] = (
@@ -29,28 +29,19 @@ KILLED_AFTER: tuple[dict[str, str], ...] = (
 )
 
 
-async def end_open_alerts(lab: Lab) -> None:
+def end_open_alerts(lab: Lab) -> None:
     """Let the next bad file raise an alert of its own: while one is open for a dataset, no second one fires."""
     passed = {"dataset": "stocks", "table": "none", "source_uri": "file:///none", "rows_checked": 0, "rows_failed": 0,
               "rules": []}  # fmt: skip
     lab.must("publish", "lab.quality.passed.v1", "--data", json.dumps(passed))
-    deadline = time.monotonic() + 60
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-        while True:
-            answer = await client.get(
-                f"{lab.addresses.monitor}/v1/alerts", params={"status": "firing", "rule": "data-quality"}
-            )
-            if not answer.raise_for_status().json()["alerts"]:
-                return
-            assert time.monotonic() < deadline, answer.json()
-            await asyncio.sleep(0.2)
+    open_ = {"status": "firing", "rule": "data-quality"}
+    wait_for(lambda: not get(f"{lab.addresses.monitor}/v1/alerts", **open_)["alerts"], "the end of open alerts")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("moments", KILLED_AFTER, ids="+".join)
 async def test_the_story_ends_once(lab: Lab, moments: dict[str, str]) -> None:
-    await end_open_alerts(lab)
-    before = lab.status()
+    end_open_alerts(lab)
+    before = wait_for(lambda: all_run(lab, moments), f"{', '.join(moments)} to run")
     killed: set[str] = set()
 
     def kill(item: str | Hop) -> None:
@@ -62,10 +53,18 @@ async def test_the_story_ends_once(lab: Lab, moments: dict[str, str]) -> None:
     proof = await demonstrate(lab.addresses, kill, acts=[BROKEN], patience_s=150)
     assert killed == moments.keys()
     assert proof.proved, proof.as_dict()
-    after = lab.status()
+    # The story may have ended without a part that died in it.
+    old = {before[part]["pid"] for part in moments}
+    after = wait_for(lambda: all_run(lab, moments, besides=old), f"the return of {', '.join(moments)}")
     for part in moments:
         assert after[part]["restarts"] == before[part]["restarts"] + 1, part
         assert after[part]["pid"] != before[part]["pid"], part
+
+
+def all_run(lab: Lab, parts: Iterable[str], besides: Set[int] = frozenset()) -> dict[str, dict[str, Any]] | None:
+    """The lab's status, once each of these parts has a living process that is none of those."""
+    now = lab.status()
+    return now if all(now[part]["pid"] not in {None, *besides} for part in parts) else None
 
 
 def test_every_part_dies_in_one_of_the_stories(lab: Lab) -> None:
