@@ -46,7 +46,7 @@ async def test_what_prefect_puts_on_kafka_is_told_without_any_look(
     async with bridges.running(file_rule(dataset), **_SELDOM):
         first = await prefect.start(deployment)
         # The one look at the start reads what all tests before have left in Prefect.
-        await eventually(lambda: told_of(kafka_bootstrap, first), within_s=60)
+        await eventually(lambda: told_of(kafka_bootstrap, first), within_s=150)
         run_id = await prefect.start(deployment)
         await prefect.set_state(run_id, "SCHEDULED", name="Late")
         for state in ("PENDING", "RUNNING", "COMPLETED"):
