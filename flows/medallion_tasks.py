@@ -38,6 +38,7 @@ from flows.lake.quality import Measured
 from flows.lake.records import Records, of_ingestion
 from flows.lake.report import quality_report
 from flows.lake.report_page import RunReport
+from flows.lake.silver_types import kept_types
 from flows.lake.staging import StagedFile
 from flows.runs import task_options
 from schemas.envelope import Event
@@ -61,6 +62,7 @@ def identify_files(files: list[Path]) -> list[str | None]:
 @task(name="bronze", **_TASK)
 def ingest_bronze(job: Job, path: Path) -> tuple[StagedFile, Appended]:
     """Stage the file and append it to Bronze, once, with what the gate finds of each record."""
+    kept_types(job.table("silver"), job.dataset)  # what would be refused later is refused before anything is written
     staged = loading.stage(path, job.staging, job.dataset)
     with job.spark.session(staged.size_bytes) as spark:
         origin = bronze.Origin(job.trace.run_id, job.trace.event_id)
@@ -90,7 +92,8 @@ def update_silver(job: Job, staged: StagedFile, appended: Appended, measured: Me
     gate = measured.gate
     with job.spark.session(job.size_with(staged)) as spark:
         judged = judged_rows(job, spark, staged, appended)
-        rows = silver.silver_rows(job.dataset, quality.accepted(job.dataset, judged, measured))
+        accepted = quality.accepted(job.dataset, judged, measured)
+        rows = silver.silver_rows(job.dataset, accepted, kept_types(job.table("silver"), job.dataset))
         records = readable_records(job, staged, appended)
         held = quarantine.put(spark, job.table("quarantine"), job.dataset, judged, staged.ingest_id, gate, records)
         version = silver.merge_accepted(spark, job.table("silver"), job.dataset, rows, measured.key_ranges)

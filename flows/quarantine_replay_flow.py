@@ -156,8 +156,9 @@ def _summary(dataset: str, source_uri: str | None, done: list[Replayed], *, dry_
     rows = sum(file.waiting.rows for file in done)
     would = "would be" if dry_run else "were"
     said = (
-        f"{rows:,} records of {dataset} were judged again: {counts['merged']:,} {would} merged into Silver, "
-        f"{counts['kept']:,} still break a rule, {counts['dropped']:,} {would} dropped, "
+        f"{rows:,} {'record' if rows == 1 else 'records'} of {dataset} judged again: "
+        f"{counts['merged']:,} {would} merged into Silver, {counts['kept']:,} still break a rule, "
+        f"{counts['dropped']:,} {would} dropped, "
         f"{counts['superseded']:,} have a later record of the same key in their file."
     )
     failing: dict[str, int] = {}

@@ -41,7 +41,7 @@ def list_(
         typer.echo(json.dumps({name: _counts(findings) for name, findings in found.items()}, ensure_ascii=False))
         return
     for name, findings in found.items():
-        typer.echo(f"{name}: {findings.rows:,} records in quarantine")
+        typer.echo(f"{name}: {findings.amount} in quarantine")
         for uri, rows in findings.by_source.items():
             typer.echo(f"  {rows:>10,}  {uri}")
         for rule, rows in findings.by_rule.items():
@@ -68,7 +68,7 @@ def show(
         fault = f" ({record.fault})" if record.fault else ""
         typer.echo(f"{record.source_uri} row {record.row_number}: broke {', '.join(record.failed_rules)}{fault}")
         typer.echo(f"  {record.raw_record}")
-    typer.echo(f"{len(findings.sample)} of {findings.rows:,} records", err=True)
+    typer.echo(f"{len(findings.sample)} of {findings.amount}", err=True)
 
 
 @_commands.command()

@@ -57,7 +57,7 @@ def _by_source(findings: Findings) -> list[str]:
 
 
 def _sample(findings: Findings) -> list[str]:
-    lines = [f"## {len(findings.sample)} of {findings.rows:,} records, as they came", ""]
+    lines = [f"## {len(findings.sample)} of {findings.amount}, as they came", ""]
     for record in findings.sample:
         lines += _record(record)
     return lines

@@ -15,7 +15,7 @@ from flows.lake.expressions import FAULT, METADATA, RESCUED
 from flows.lake.judging import judged_by, with_verdict
 from flows.lake.parquet_staging import nested_fields
 from flows.lake.staging import StagedFile
-from flows.lake.tables import Table, ident, text, unglobbed
+from flows.lake.tables import Table, ident, instant, text, unglobbed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -89,7 +89,7 @@ def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: da
     columns = [ident(n) if n in present else f"CAST(NULL AS STRING) AS {ident(n)}" for n in dataset.columns]
     values = dict.fromkeys(METADATA, "")
     values |= {
-        INGESTED_AT: f"TIMESTAMP {text(now.isoformat())}",
+        INGESTED_AT: instant(now, f"{FAULT} IS NULL"),
         "_source_file": text(staged.uri),
         "_source_sha256": text(staged.sha256),
         "_event_id": text(origin.event_id),

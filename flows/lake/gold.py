@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.lake.datasets import Dataset, Gold
+from flows.lake.date_cuts import with_plain_cuts
 from flows.lake.pruning import has_none, ranges_of, ranges_of_groups, within
 from flows.lake.tables import Table, ident, text
 
@@ -39,22 +40,23 @@ def refresh(
 
     A row of Silver bears the ingestion that wrote it last, and that one refreshes its group: none is left out.
     """
+    quick = with_plain_cuts(dataset, gold)
     if table.version(spark) is None:
-        fresh = recomputed(spark, silver, gold)
+        fresh = recomputed(spark, silver, quick)
         fresh.write.format("delta").mode("append").save(table.path)
         return GoldUpdate(table.written_version(spark), table.row_count(spark))
     if not gold.follows_from(dataset):
-        fresh = recomputed(spark, silver, gold)
+        fresh = recomputed(spark, silver, quick)
         fresh.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(table.path)
         return GoldUpdate(table.written_version(spark), table.row_count(spark))
     rows = silver.read(spark)
     rows.createOrReplaceTempView(_SILVER)
     changed = rows.where(f"_ingest_id = {text(ingest_id)}")
-    touched = changed.selectExpr(*group_columns(gold)).distinct().toArrow()
+    touched = changed.selectExpr(*group_columns(quick)).distinct().toArrow()
     if touched.num_rows:
         spark.createDataFrame(touched).createOrReplaceTempView(_TOUCHED)
         bounds = within(ranges_of_groups(dataset, gold, touched), _SILVER)
-        _put(spark, table, gold, spark.sql(aggregate_sql(gold, f"true{bounds}")), touched)
+        _put(spark, table, gold, spark.sql(aggregate_sql(quick, f"true{bounds}")), touched)
     return GoldUpdate(table.written_version(spark), touched.num_rows)
 
 

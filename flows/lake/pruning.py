@@ -6,11 +6,11 @@ Types are those whose order is the same in Spark and in the statistics of files:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flows.lake.date_cuts import cut_date
 from flows.lake.tables import Table, ident, text
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from flows.lake.datasets import Dataset, Gold
 
-# CAST(date_trunc('MONTH', day) AS DATE): the days of a group are those from its value on, up to the next one.
-_CUT = re.compile(r"CAST\(\s*date_trunc\(\s*'(YEAR|QUARTER|MONTH|WEEK|DAY)'\s*,\s*(\w+)\s*\)\s+AS\s+DATE\s*\)", re.I)
-_DAYS = {"year": 366, "quarter": 92, "month": 31, "week": 7, "day": 1}
+# How many days a group reaches over that is cut to a unit: those from its value on, up to the next one.
+_DAYS = {"YEAR": 366, "QUARTER": 92, "MONTH": 31, "WEEK": 7, "DAY": 1}
 
 
 def within(ranges: Mapping[str, tuple[Any, Any]], alias: str) -> str:
@@ -97,10 +96,10 @@ def _source(dataset: Dataset, expression: str) -> tuple[str | None, int]:
     """The column that a group's value comes from, and over how many days at most it reaches; 0 for the value itself."""
     if expression.strip("` ") in dataset.columns:
         return expression.strip("` "), 0
-    cut = _CUT.fullmatch(expression.strip())
-    if cut and (column := dataset.columns.get(cut[2])) is not None and column.type.lower() == "date":
-        return cut[2], _DAYS[cut[1].lower()]
-    return None, 0
+    if (cut := cut_date(dataset, expression)) is None:
+        return None, 0
+    unit, column = cut
+    return column, _DAYS[unit]
 
 
 def _literal(value: object) -> str | None:

@@ -55,6 +55,11 @@ class Findings:
     trend: tuple[Checked, ...] = ()
     outcome: str | None = None
 
+    @property
+    def amount(self) -> str:
+        """`rows` as people say it."""
+        return "1 record" if self.rows == 1 else f"{self.rows:,} records"
+
 
 def find(lake: Lake, dataset: str, source_uri: str | None, sample: int) -> Findings:
     """Look through the quarantine and the ledger of a dataset; raises LakeError for a lake that is out of reach."""

@@ -14,6 +14,7 @@ from flows.lake.datasets import Dataset
 from flows.lake.errors import BooksError
 from flows.lake.judging import judge
 from flows.lake.quality import GateResult
+from flows.lake.silver_types import kept_types
 from flows.lake.tables import Table, ident, is_missing, text
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def merge_passed(
 ) -> Replayed:
     """Merge what passes; returns what became of each record, checked. The quarantine is not touched yet."""
     gate = measured.gate
-    rows = silver.silver_rows(dataset, quality.accepted(dataset, judged, measured))
+    accepted = quality.accepted(dataset, judged, measured)
+    rows = silver.silver_rows(dataset, accepted, kept_types(table, dataset))
     if gate.accepted:
         silver.merge_accepted(spark, table, dataset, rows, measured.key_ranges)
     merged = _there(spark, table, dataset, rows) if gate.accepted else 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.lake.bronze_types import canonical
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.pruning import has_none, within
-from flows.lake.tables import Table, ident
+from flows.lake.tables import Table, ident, instant
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 _VIEW = "silver_accepted"
 
 
-def silver_rows(dataset: Dataset, accepted: DataFrame) -> DataFrame:
-    """The accepted rows in the columns of Silver. Lazy."""
+def silver_rows(dataset: Dataset, accepted: DataFrame, kept: Mapping[str, str]) -> DataFrame:
+    """The accepted rows in the columns of Silver; `kept`: those that it has in a wider type. Lazy."""
     return accepted.selectExpr(
-        *map(ident, dataset.columns),
+        *(f"CAST({ident(n)} AS {kept[n]}) AS {ident(n)}" if n in kept else ident(n) for n in dataset.columns),
         *(f"{sql} AS {ident(name)}" for name, sql in dataset.partitions.items() if name not in dataset.columns),
         "_ingest_id",
         "_row_number",
         f"{INGESTED_AT} AS _ingested_at",
-        "current_timestamp() AS data_processamento",
+        f"{instant(datetime.now(UTC), '_row_number IS NULL')} AS data_processamento",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -164,6 +165,16 @@ def text(value: str | None) -> str:
     # Spark replaces ${env:NAME} in any SQL text, also within literals, by what the server's environment holds.
     escaped = escaped.replace("$", "\\u0024")
     return f"'{escaped}'"
+
+
+def instant(when: datetime, row: str) -> str:
+    """A SQL timestamp, the same for each row; `row` is any condition over the row.
+
+    Spark writes a literal time into the code that it generates: each file would have code of its own, to be compiled
+    and warmed up again. An array is handed to the code from outside; by the condition it is not folded to its element.
+    """
+    literal = f"TIMESTAMP {text(when.isoformat())}"
+    return f"get(array({literal}, {literal}), CAST({row} AS INT))"
 
 
 def unglobbed(path: str) -> str:

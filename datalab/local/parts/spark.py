@@ -66,6 +66,9 @@ class SparkConnect(Part):
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
             "spark.sql.shuffle.partitions": "2",
             "spark.databricks.delta.snapshotPartitions": "2",
+            # Compiled code of plans. The default of 100 is less than loads of a few datasets need, so that each of them
+            # began with compiling, and interpreting, what had been thrown away.
+            "spark.sql.codegen.cache.maxEntries": "500",
             "spark.sql.warehouse.dir": str(lab.layout.home / "spark" / "warehouse"),
             # Delta's VACUUM lists files in as many tasks: the default is 10,000, half a minute for a handful of files.
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",

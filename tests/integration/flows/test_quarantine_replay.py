@@ -169,4 +169,4 @@ def test_the_command_lists_shows_and_replays(lake: LakeView, rules: Rules, file:
         "superseded": 1,
         "kept": 1,
     }
-    assert "stocks: 1 records in quarantine\n" in datalab("list").stdout
+    assert "stocks: 1 record in quarantine\n" in datalab("list").stdout

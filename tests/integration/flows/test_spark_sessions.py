@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from multiprocessing.synchronize import Event as Signal
 from pathlib import Path
 
@@ -21,9 +22,12 @@ from prefect.states import Crashed
 from datalab.local.jars import JarCache
 from datalab.local.state import LabState
 from datalab.runtime.settings import PROJECT_ROOT
+from flows.lake.datasets import Dataset, Gold
+from flows.lake.date_cuts import with_plain_cuts
 from flows.lake.hooks import end_spark_work
 from flows.lake.locks import Lease, dataset_lock, work_of_run
 from flows.lake.session import SparkConnection
+from flows.lake.tables import instant
 from flows.medallion_etl_flow import medallion_etl_pipeline
 from tests.integration.flows.conftest import LakeView
 
@@ -155,6 +159,46 @@ def test_small_work_is_interpreted_and_large_or_unknown_is_compiled(spark_remote
     spark.close()
     compiled, interpreted = ("true", "2"), ("false", "1")
     assert found == [compiled, interpreted, interpreted, compiled, interpreted, compiled]
+
+
+def test_a_time_of_the_load_is_told_and_is_not_in_the_code_that_is_compiled(spark_remote: str) -> None:
+    when = datetime(2026, 11, 29, 6, 1, 2, 345678, UTC)
+    micros = str(int(when.timestamp()) * 1_000_000 + when.microsecond)
+    spark = connection(spark_remote)
+    with spark.session() as session:
+        session.range(3).selectExpr("id", "nullif(CAST(id AS STRING), '9') AS word").createOrReplaceTempView("three")
+        told = session.sql(f"SELECT {instant(when, 'word IS NULL')} AS t FROM three").toArrow()
+        assert told.column("t").to_pylist() == [when] * 3
+        codes = {
+            name: str(session.sql(f"EXPLAIN CODEGEN SELECT id, {time} AS t FROM three").collect()[0][0])
+            for name, time in {
+                "instant": instant(when, "word IS NULL"),
+                "literal": f"TIMESTAMP '{when.isoformat()}'",
+            }.items()
+        }
+    spark.close()
+    assert f"{micros}L" in codes["literal"]
+    assert "Generated code" in codes["instant"]
+    assert f"{micros}L" not in codes["instant"]
+
+
+def test_a_date_is_cut_as_its_definition_says(spark_remote: str) -> None:
+    dataset = Dataset.model_validate(
+        {"name": "t", "columns": {"day": {"type": "date", "required": True}}, "keys": ["day"]}
+    )
+    units = ("year", "quarter", "month", "week", "day")
+    said = {unit: f"CAST(date_trunc('{unit}', day) AS DATE)" for unit in units}
+    plain = with_plain_cuts(dataset, Gold(group_by=said, aggregates={"n": "count(*)"})).group_by
+    assert not set(plain.values()) & set(said.values())
+    days = "explode(sequence(DATE '1899-12-25', DATE '2101-03-02', INTERVAL 1 DAY)) AS day"
+    differ = [f"count_if(NOT ({said[unit]} <=> {plain[unit]}) OR {plain[unit]} IS NULL) AS of_{unit}" for unit in units]
+    spark = connection(spark_remote)
+    with spark.session() as session:
+        found = session.range(1).selectExpr(days).selectExpr("count(*) AS days", *differ).collect()[0].asDict()
+        none = session.sql(f"SELECT {', '.join(plain.values())} FROM (SELECT CAST(NULL AS DATE) AS day)").collect()
+    spark.close()
+    assert found == {"days": 73_482, **{f"of_{unit}": 0 for unit in units}}
+    assert set(none[0]) == {None}
 
 
 def test_a_classic_driver_leaves_the_same_tables(

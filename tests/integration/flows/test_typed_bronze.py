@@ -19,6 +19,7 @@ from flows.config import FlowSettings
 from flows.lake import duplicates, quarantine, verdicts
 from flows.lake.bronze import Origin, append_file
 from flows.lake.datasets import Dataset, load_datasets
+from flows.lake.errors import DatasetError
 from flows.lake.expressions import row_checks
 from flows.lake.judging import judge
 from flows.lake.loading import stage
@@ -130,6 +131,25 @@ def test_a_type_that_changes_later_loses_no_value_and_judges_old_records_anew(
     }  # fmt: skip
     assert found["whole"]["_broken"] is None
     assert "prices_positive" in found["held"]["_broken"]
+
+
+def test_silver_takes_a_type_that_fits_and_refuses_another_before_anything_is_written(
+    lake: LakeView, definitions: Callable[..., None]
+) -> None:
+    load(lake, "before.csv", HEADER + "\nIBM,2024-01-02,12,13,11,12.5,5000000000,,first\n")
+    definitions("volume", type="int")
+    definitions("open", type="decimal(8,2)")
+    load(lake, "fits.csv", HEADER + "\nIBM,2024-01-03,12.25,13,11,12.5,8,,appended\n")
+    load(lake, "again.csv", HEADER + "\nIBM,2024-01-03,12.75,13,11,12.5,9,,merged\n")
+    silver = DeltaTable(str(lake.root / "silver" / "stocks")).to_pyarrow_dataset().schema
+    assert (silver.field("volume").type, silver.field("open").type) == (pa.int64(), pa.decimal128(18, 6))
+    rows = {str(row["date"]): (str(row["open"]), row["volume"]) for row in lake.rows("silver/stocks")}
+    assert rows == {"2024-01-02": ("12.000000", 5_000_000_000), "2024-01-03": ("12.750000", 9)}
+    definitions("open", type="string")
+    content = lake.content()
+    with pytest.raises(DatasetError, match=r"column open is decimal\(18,6\) there and string now.*Nothing was written"):
+        load(lake, "other.csv", HEADER + "\nIBM,2024-01-04,twelve,13,11,12.5,8,,refused\n")
+    assert lake.content() == content
 
 
 def test_the_gate_finds_the_same_with_and_without_spark(lake: LakeView, few_stocks: Callable[..., str]) -> None:

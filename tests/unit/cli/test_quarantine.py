@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from datalab.cli import quarantine
 from datalab.cli.main import build_app
+from flows.lake.quarantine_audit import Findings
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +34,7 @@ def test_an_empty_lake_has_nothing_in_quarantine() -> None:
     assert (listed.exit_code, listed.stdout.splitlines()[0]) == (0, "stocks: 0 records in quarantine")
     shown = CliRunner().invoke(build_app(), ["quarantine", "show", "stocks"])
     assert (shown.exit_code, shown.stdout, shown.stderr) == (0, "", "0 of 0 records\n")
+
+
+def test_one_record_is_not_records() -> None:
+    assert [Findings(rows=rows).amount for rows in (0, 1, 2000)] == ["0 records", "1 record", "2,000 records"]
