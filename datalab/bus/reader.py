@@ -24,7 +24,10 @@ async def read_records(
 ) -> AsyncIterator[Any]:
     """Every record of the topics that was stored from `since` on (default: the beginning) and before `until` (default:
     the end that was there at the start; never with `follow`). Order holds within a partition. Raises ConnectionError
-    without a broker, and when there is nothing to follow."""
+    without a broker, and when there is nothing to follow.
+
+    Times are those that producers give, and so not always in order. What `follow` finds later is of any time.
+    """
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         try:
@@ -41,7 +44,7 @@ async def read_records(
         while left or follow:
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
-                    if follow or record.offset < ends[tp]:
+                    if follow or (record.offset < ends[tp] and record.timestamp >= _stamp(since)):
                         yield record
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
@@ -85,7 +88,7 @@ async def _ends(
     ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
     if until is None or not partitions:
         return ends
-    later = await consumer.offsets_for_times(dict.fromkeys(partitions, int(until.timestamp() * 1000)))
+    later = await consumer.offsets_for_times(dict.fromkeys(partitions, _stamp(until)))
     return {tp: min(end, later[tp].offset) if later[tp] else end for tp, end in ends.items()}
 
 
@@ -93,9 +96,13 @@ async def _seek(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], sin
     if since is None:
         await consumer.seek_to_beginning(*ends)
         return
-    stamp = int(since.timestamp() * 1000)
-    offsets = await consumer.offsets_for_times(dict.fromkeys(ends, stamp))
+    offsets = await consumer.offsets_for_times(dict.fromkeys(ends, _stamp(since)))
     for tp, end in ends.items():
         # Nothing is that new yet: go on from the end noted before asking. "The end" as it is by the time of seeking
         # would pass over what arrives meanwhile.
         consumer.seek(tp, end if offsets[tp] is None else offsets[tp].offset)
+
+
+def _stamp(time: datetime | None) -> int:
+    """Milliseconds, as Kafka counts; 0 without a time."""
+    return int(time.timestamp() * 1000) if time else 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from stat import S_ISREG
 
 _KINDS = ("reports/**/*.html", "lineage/**/*.jsonl")
 
@@ -20,9 +22,12 @@ class OldPages:
 def find_old_pages(home: Path, now: datetime, keep_days: int) -> OldPages:
     """Those below the lab's `home`. Links are left alone, wherever they lead."""
     before = (now - timedelta(days=keep_days)).timestamp()
-    files = (path for kind in _KINDS for path in sorted(home.glob(kind)) if path.is_file() and not path.is_symlink())
-    found = [(path, path.stat()) for path in files]
-    old = [(path, stat.st_size) for path, stat in found if stat.st_mtime < before]
+    old = []
+    for path in (path for kind in _KINDS for path in sorted(home.glob(kind))):
+        with contextlib.suppress(FileNotFoundError):  # another run was faster
+            stat = path.lstat()
+            if S_ISREG(stat.st_mode) and stat.st_mtime < before:
+                old.append((path, stat.st_size))
     return OldPages(tuple(path for path, _ in old), sum(size for _, size in old))
 
 

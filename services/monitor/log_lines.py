@@ -19,8 +19,8 @@ from datalab.runtime.logs import get_logger, redacted
 
 log = get_logger(__name__)
 ANNOTATION = "log"
-# What an alert may wait; and for how long nobody is asked again who did not answer.
-_WITHIN_S, _AWAY_S = 0.3, 15.0
+# For how long nobody is asked again who did not answer.
+_AWAY_S = 15.0
 _RECORDS, _LINES, _LINE, _ALL = 12, 10, 200, 1500
 _NAMED = re.compile(r"(?i)\b([\w-]*(?:password|passwd|secret|token|api[_-]?key)[\w-]*[\"']?\s*[=:]\s*)[^\s,;]+")
 
@@ -33,10 +33,15 @@ class LastLines(Protocol):
 
 
 class PrefectLogs:
-    """Asks the Prefect server, all runs at once."""
+    """Asks the Prefect server, all runs at once.
 
-    def __init__(self, api_url: str, client: httpx.AsyncClient, clock: Clock) -> None:
+    `within_s` is what an alert may wait. A flow often fails because the machine is busy, and so is Prefect then: what
+    is too short here leaves just those alerts without lines.
+    """
+
+    def __init__(self, api_url: str, client: httpx.AsyncClient, clock: Clock, *, within_s: float = 2.0) -> None:
         self._url, self._client, self._clock = f"{api_url.rstrip('/')}/logs/filter", client, clock
+        self._within_s = within_s
         self._asked_again_from = 0.0
 
     async def of(self, run_ids: Sequence[str]) -> Mapping[str, str]:
@@ -45,7 +50,7 @@ class PrefectLogs:
         if not wanted or self._clock.monotonic() < self._asked_again_from:
             return {}
         try:
-            async with asyncio.timeout(_WITHIN_S):
+            async with asyncio.timeout(self._within_s):
                 found = await asyncio.gather(*(self._ask(run_id) for run_id in wanted))
         except (TimeoutError, httpx.HTTPError, ValueError, TypeError, LookupError) as error:
             self._asked_again_from = self._clock.monotonic() + _AWAY_S

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from datalab.local.demo.samples import Sample, drop, real_prices
+from datalab.local.layout import LabLayout
 from flows.config import FlowSettings
 from tests.e2e import neighbour
 from tests.e2e.conftest import Lab
@@ -53,6 +54,12 @@ def told(lab: Lab, mentions: str, status: str, severity: str) -> None:
         )
 
 
+def without_log(lab: Lab) -> str:
+    """What the monitor says of alerts that went without the last lines of their runs."""
+    lines = LabLayout.at(lab.home).log("monitor").read_text().splitlines()
+    return "\n".join(line for line in lines if "alert.without_log" in line)
+
+
 def tries(lab: Lab, run_id: str) -> int:
     """How often the task of the run that was tried most was tried."""
     found = post(f"{lab.addresses.prefect_api}/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
@@ -84,8 +91,9 @@ def test_a_flow_that_failed_after_all_its_retries_is_critical(lab: Lab, away: so
     assert (firing["severity"], firing["annotations"]["run_id"]) == ("critical", run_id)
     assert "ConnectionRefusedError" in firing["description"]
     assert {"run_url", "trace_url", "dashboard_url", "runbook"} <= set(firing["annotations"])
-    # At least what the earlier tries left in the log.
-    assert "ConnectionRefusedError" in firing["annotations"]["log"]
+    # At least what the earlier tries left in the log; an alert does not wait for a Prefect that is slow, and tells so.
+    quoted = firing["annotations"].get("log") or without_log(lab)
+    assert "ConnectionRefusedError" in quoted or "TimeoutError" in quoted
     told(lab, firing["annotations"]["run_name"], "firing", "critical")
 
     # The neighbour is back: the message that waited is processed after all.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from datalab.bus.publisher import Publisher, RecordRef, RecordRefusedError, SyncPublisher
 from datalab.bus.reader import read_events, read_records
@@ -102,6 +103,22 @@ async def test_reading_starts_at_a_time_and_passes_over_what_is_no_event(
     found = [event.id async for _, event in read_events(kafka_bootstrap, [topic], since=since)]
     assert found == [after.id]
     assert len([record async for record in read_records(kafka_bootstrap, [topic])]) == 3
+
+
+async def test_between_two_times_is_only_what_was_then_although_records_are_not_in_the_order_of_time(
+    kafka_bootstrap: str, new_topic: NewTopic
+) -> None:
+    topic, noon = await new_topic(), datetime.now(UTC).replace(microsecond=0)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap)
+    await producer.start()
+    for minute in (-5, 0, -3, 1, 5):
+        stamp = int((noon + timedelta(minutes=minute)).timestamp() * 1000)
+        await producer.send_and_wait(topic, str(minute).encode(), timestamp_ms=stamp)
+    await producer.stop()
+
+    until = noon + timedelta(minutes=5)
+    found = [record.value async for record in read_records(kafka_bootstrap, [topic], since=noon, until=until)]
+    assert found == [b"0", b"1"]
 
 
 async def test_following_goes_on_with_what_comes(

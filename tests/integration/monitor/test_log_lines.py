@@ -42,7 +42,8 @@ async def test_a_server_that_hangs_holds_up_one_alert_for_a_moment_and_the_next_
                 asked.append(request)
 
             client.event_hooks["request"].append(note)
-            logs, run = PrefectLogs(f"http://127.0.0.1:{port}/api", client, SystemClock()), str(uuid.uuid4())
+            logs = PrefectLogs(f"http://127.0.0.1:{port}/api", client, SystemClock(), within_s=0.3)
+            run = str(uuid.uuid4())
             began = time.monotonic()
             assert await logs.of([run]) == {}
             assert time.monotonic() - began < 2
