@@ -159,7 +159,7 @@ def _usage(outcome: Outcome, before: Before) -> Section:
     )
     large = any(usage.disk_bytes >= 1e6 for _, usage in found)
     divisor, unit = (1e6, "MB") if large else (1e3, "kB")
-    chart = bars({done.table: round(usage.disk_bytes / divisor, 1) for done, usage in found}, unit=f" {unit}")
+    chart = bars({done.table: round(usage.disk_bytes / divisor, 2) for done, usage in found}, unit=f" {unit}")
     note = (
         "Growth in rows since the last maintenance; small files could be merged by OPTIMIZE. In 30 days: the size, if "
         f"tables go on growing as between the last two maintenances. {full_word(outcome, before)}"
