@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,8 @@ async def read_records(
     the end that was there at the start; never with `follow`). Order holds within a partition. Raises ConnectionError
     without a broker, and when there is nothing to follow.
 
-    Times are those that producers give, and so not always in order. What `follow` finds later is of any time.
+    Times are those that producers give, and so not always in order: of each partition the part is looked through that
+    ends before the first record as late as `until`. What comes after the start is of any time.
     """
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
@@ -41,10 +43,12 @@ async def read_records(
         consumer.assign(partitions)
         await _seek(consumer, ends, since)
         left = {tp for tp in partitions if await consumer.position(tp) < ends[tp]}
+        earliest = -math.inf if since is None else _stamp(since)
         while left or follow:
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
-                    if follow or (record.offset < ends[tp] and record.timestamp >= _stamp(since)):
+                    was_there = record.offset < ends[tp]
+                    if record.timestamp >= earliest if was_there else follow:
                         yield record
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
@@ -103,6 +107,6 @@ async def _seek(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], sin
         consumer.seek(tp, end if offsets[tp] is None else offsets[tp].offset)
 
 
-def _stamp(time: datetime | None) -> int:
-    """Milliseconds, as Kafka counts; 0 without a time."""
-    return int(time.timestamp() * 1000) if time else 0
+def _stamp(time: datetime) -> int:
+    """Milliseconds, as Kafka counts."""
+    return int(time.timestamp() * 1000)

@@ -47,14 +47,17 @@ class PrefectLogs:
     async def of(self, run_ids: Sequence[str]) -> Mapping[str, str]:
         """See `LastLines`."""
         wanted = sorted({run_id for run_id in run_ids if _is_uuid(run_id)})
-        if not wanted or self._clock.monotonic() < self._asked_again_from:
+        if not wanted:
+            return {}
+        if self._clock.monotonic() < self._asked_again_from:
+            log.info("alert.without_log", runs=wanted, reason="not asked: Prefect did not answer a moment ago")
             return {}
         try:
             async with asyncio.timeout(self._within_s):
                 found = await asyncio.gather(*(self._ask(run_id) for run_id in wanted))
         except (TimeoutError, httpx.HTTPError, ValueError, TypeError, LookupError) as error:
             self._asked_again_from = self._clock.monotonic() + _AWAY_S
-            log.info("alert.without_log", runs=len(wanted), reason=f"{type(error).__name__}: {error}"[:200])
+            log.info("alert.without_log", runs=wanted, reason=f"{type(error).__name__}: {error}"[:200])
             return {}
         return {run_id: lines for run_id, lines in zip(wanted, found, strict=True) if lines}
 

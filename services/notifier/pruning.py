@@ -47,7 +47,7 @@ class Pruning:
 
     async def _prune(self, key: InstrumentedAttribute[str], old: Select[Any]) -> None:
         table, gone = key.class_.__tablename__, _BATCH
-        while gone >= _BATCH:
+        while gone >= _BATCH:  # more where Postgres, having met a change, chooses a second time
             # Rows that somebody is changing are left for the next time.
             chosen = old.limit(_BATCH).with_for_update(skip_locked=True)
             async with self._sessions.begin() as session:

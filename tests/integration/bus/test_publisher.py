@@ -119,6 +119,9 @@ async def test_between_two_times_is_only_what_was_then_although_records_are_not_
     until = noon + timedelta(minutes=5)
     found = [record.value async for record in read_records(kafka_bootstrap, [topic], since=noon, until=until)]
     assert found == [b"0", b"1"]
+    assert len([record async for record in read_records(kafka_bootstrap, [topic])]) == 5
+    first = await anext(aiter(read_records(kafka_bootstrap, [topic], since=noon, follow=True)))
+    assert first.value == b"0"
 
 
 async def test_following_goes_on_with_what_comes(
