@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from flows.lake.bronze_columns import Put, append_columns
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
-from flows.lake.expressions import FAULT, METADATA, RESCUED
+from flows.lake.expressions import FAULT, METADATA, PLAIN, POSITION, RESCUED, RULES, rules_mark
 from flows.lake.judging import judged_by, with_verdict
-from flows.lake.parquet_staging import nested_fields
+from flows.lake.readers import read_staged
 from flows.lake.staging import StagedFile
-from flows.lake.tables import Table, ident, instant, text, unglobbed
+from flows.lake.tables import Table, ident, instant, text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-
-_POSITION = "_position"
+# Bronze is read by ingestion: statistics of its other columns would cost time and skip nothing.
+_STATISTICS = "_ingest_id"
 
 
 @dataclass(frozen=True)
@@ -53,28 +55,38 @@ def append_file(
             f"{staged.uri}: column {', '.join(missing)} of dataset {dataset.name!r} is missing; "
             f"the file has: {', '.join(staged.header)}"
         )
-    records = _READERS[staged.layout](spark, dataset, staged).selectExpr(
-        *bronze_columns(dataset, staged, origin, _now())
-    )
+    now = datetime.now(UTC)
+    read = read_staged(spark, dataset, staged)
+    plain = [name for name in read.columns if name.startswith(PLAIN)]
+    records = read.selectExpr(*bronze_columns(dataset, staged, origin, now), *plain)
     before = table.version(spark)
     there = {} if before is None else dict(table.read(spark).dtypes)
-    (
-        with_verdict(dataset, records, there, with_rules=with_rules)
-        .write.format("delta")
-        .mode("append")
-        .option("mergeSchema", "true")
-        .option("txnAppId", f"bronze:{staged.ingest_id}")
-        .option("txnVersion", "1")
-        # Bronze is read by ingestion: statistics of its other columns would cost time and skip nothing.
-        .option("delta.dataSkippingStatsColumns", "_ingest_id")
-        .save(table.path)
-    )
+    judged = with_verdict(dataset, records, there, with_rules=with_rules)
+    application = f"bronze:{staged.ingest_id}"
+    if staged.layout == "columns" and table.takes_plain_writes():
+        same = _same_in_each(staged, origin, now, rules_mark(dataset, with_rules=with_rules))
+        put = Put(table, application, _STATISTICS)
+        append_columns(put, staged, judged, dataset.canonical_names(staged.header), same)
+    else:
+        _append_by_spark(table, judged, application)
     version = table.written_version(spark)
     if version != before:
         return Appended(version, True)
     # It was there already, perhaps by other rules.
     records = ingested(spark, table, staged.ingest_id)
     return Appended(version, judged_by(dataset, records, with_rules=with_rules))
+
+
+def _append_by_spark(table: Table, judged: DataFrame, application: str) -> None:
+    (
+        judged.write.format("delta")
+        .mode("append")
+        .option("mergeSchema", "true")
+        .option("txnAppId", application)
+        .option("txnVersion", "1")
+        .option("delta.dataSkippingStatsColumns", _STATISTICS)
+        .save(table.path)
+    )
 
 
 def ingested(spark: SparkSession, table: Table, ingest_id: str) -> DataFrame:
@@ -90,74 +102,27 @@ def bronze_columns(dataset: Dataset, staged: StagedFile, origin: Origin, now: da
     values = dict.fromkeys(METADATA, "")
     values |= {
         INGESTED_AT: instant(now, f"{FAULT} IS NULL"),
-        "_source_file": text(staged.uri),
-        "_source_sha256": text(staged.sha256),
-        "_event_id": text(origin.event_id),
-        "_run_id": text(origin.run_id),
-        "_ingest_id": text(staged.ingest_id),
-        "_row_number": _POSITION,
+        **{name: text(value) for name, value in _where_from(staged, origin).items()},
+        "_row_number": POSITION,
     }
     metadata = [f"{value} AS {name}" for name, value in values.items()]
     return [*columns, *map(ident, extra), RESCUED, FAULT, *metadata]
 
 
-def _read_csv(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
-    names = [*dataset.canonical_names(staged.header), RESCUED]
-    return (
-        spark.read.schema(", ".join(f"{ident(name)} STRING" for name in names))
-        .option("header", "true")
-        # A record with more or fewer fields than the header is kept whole, not cut to fit.
-        .option("columnNameOfCorruptRecord", RESCUED)
-        .option("escape", '"')
-        # Only quotes can hide a line break, and without them the file can be read in parallel.
-        .option("multiLine", str(staged.has_quotes).lower())
-        .options(**dataset.source.options)
-        .csv(_location(staged))
-        .selectExpr(
-            "*",
-            f"CASE WHEN {RESCUED} IS NOT NULL THEN 'more or fewer fields than the header' END AS {FAULT}",
-            f"monotonically_increasing_id() + 1 AS {_POSITION}",
-        )
-    )
+def _where_from(staged: StagedFile, origin: Origin) -> dict[str, str | None]:
+    return {
+        "_source_file": staged.uri,
+        "_source_sha256": staged.sha256,
+        "_event_id": origin.event_id,
+        "_run_id": origin.run_id,
+        "_ingest_id": staged.ingest_id,
+    }
 
 
-def _read_records(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
-    names = dataset.canonical_names(staged.header)
-    return (
-        spark.read.schema("n BIGINT, f MAP<STRING, STRING>, r STRING, e STRING")
-        .option("mode", "FAILFAST")  # we wrote it: whatever does not fit is a fault of ours
-        .json(_location(staged))
-        .selectExpr(
-            *(f"f[{text(name)}] AS {ident(name)}" for name in names),
-            f"r AS {RESCUED}",
-            f"e AS {FAULT}",
-            f"n AS {_POSITION}",
-        )
-    )
+def _same_in_each(staged: StagedFile, origin: Origin, now: datetime, rules: str) -> dict[str, pa.Scalar]:
+    """The columns that are the same in each record of a file that was staged as columns: it has no faulty ones."""
+    import pyarrow as pa
 
-
-def _read_parquet(spark: SparkSession, dataset: Dataset, staged: StagedFile) -> DataFrame:
-    names, nested = dataset.canonical_names(staged.header), nested_fields(staged.path)
-    values = (
-        f"to_json({ident(field)}) AS {ident(name)}"
-        if field in nested
-        else f"CAST({ident(field)} AS STRING) AS {ident(name)}"
-        for field, name in zip(staged.header, names, strict=True)
-    )
-    return spark.read.parquet(_location(staged)).selectExpr(
-        *values,
-        f"CAST(NULL AS STRING) AS {RESCUED}",
-        f"CAST(NULL AS STRING) AS {FAULT}",
-        f"monotonically_increasing_id() + 1 AS {_POSITION}",
-    )
-
-
-def _location(staged: StagedFile) -> str:
-    return "file:" + unglobbed(str(staged.path))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-_READERS = {"csv": _read_csv, "records": _read_records, "parquet": _read_parquet}
+    texts = {RESCUED: None, FAULT: None, **_where_from(staged, origin), RULES: rules}
+    times = {INGESTED_AT: pa.scalar(now, pa.timestamp("us", "UTC"))}
+    return {name: pa.scalar(value, pa.string()) for name, value in texts.items()} | times

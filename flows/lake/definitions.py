@@ -96,6 +96,12 @@ class TableRule(Definition):
 class Source(sources.Source):
     """How the files of the dataset are read."""
 
+    @model_validator(mode="after")
+    def _separator_is_a_character(self) -> Self:
+        if len(self.separator) != 1:
+            raise ValueError(f"options.sep must be one character, such as ; or a tab; it is {self.separator!r}")
+        return self
+
     @property
     def separator(self) -> str:
         return self.options.get("sep", ",")

@@ -5,7 +5,7 @@ Pure text; what it yields runs the same on Spark Connect and on a classic driver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flows.lake.bronze_types import TEXT, canonical, loses
@@ -24,6 +24,8 @@ VERDICT = (BROKEN, RULES, KEY_HASH)
 RAW_RECORD = "_raw_record"
 # While a record is judged its values are beside the typed ones, as they came and as Bronze keeps them.
 RAW, KEPT, GIVEN, _TEXT = "_read_", "_kept_", "_given_", "_text_"
+# The value of a text that was plain enough to be cast while the file was staged, and the record's number in the file.
+PLAIN, POSITION = "_plain_", "_position"
 _MORE = "_more"
 
 
@@ -37,9 +39,11 @@ class Check:
     sql: str
 
 
-def given_columns(names: Iterable[str]) -> list[str]:
-    """The trimmed texts; an empty one counts as absent."""
-    return [f"nullif(trim({ident(RAW + name)}), '') AS {_given_of(name)}" for name in names]
+def given_columns(names: Iterable[str], plain: Container[str] = ()) -> list[str]:
+    """The trimmed texts; an empty one counts as absent. What is plain needs no trimming."""
+    trimmed = {name: f"nullif(trim({ident(RAW + name)}), '')" for name in names}
+    seen = {n: f"CASE WHEN {ident(PLAIN + n)} IS NULL THEN {trimmed[n]} ELSE {ident(RAW + n)} END" for n in trimmed}
+    return [f"{seen[name] if name in plain else trimmed[name]} AS {_given_of(name)}" for name in trimmed]
 
 
 def text_columns(dataset: Dataset) -> list[str]:
@@ -53,23 +57,28 @@ def typed_columns(dataset: Dataset, types: Mapping[str, str]) -> list[str]:
     return [f"{_typed(dataset, name, types[name])} AS {ident(name)}" for name in dataset.columns]
 
 
-def kept_columns(types: Mapping[str, str]) -> list[str]:
-    """The values that Bronze keeps in a type, from the record as it came."""
+def kept_columns(types: Mapping[str, str], plain: Container[str]) -> list[str]:
+    """The values that Bronze keeps in a type, from the record as it came; `plain`: the columns that may be cast
+    already."""
+    cast = {name: f"try_cast({_given_of(name)} AS {type_})" for name, type_ in types.items() if type_ != TEXT}
     return [
-        f"try_cast({_given_of(name)} AS {type_}) AS {ident(KEPT + name)}"
-        for name, type_ in types.items()
-        if type_ != TEXT
+        f"{f'coalesce({ident(PLAIN + name)}, {value})' if name in plain else value} AS {ident(KEPT + name)}"
+        for name, value in cast.items()
     ]
 
 
-def says_more(types: Mapping[str, str]) -> str:
-    """Whether a value of the record may not be what its type holds of it, as `_more`."""
-    lost = (
-        f"({_given_of(name)} IS NOT NULL AND ({ident(KEPT + name)} IS NULL OR {loses(_given_of(name), type_)}))"
+def says_more(types: Mapping[str, str], plain: Container[str]) -> str:
+    """Whether a value of the record may not be what its type holds of it, as `_more`; what is plain is just that."""
+    lost = {
+        name: f"({_given_of(name)} IS NOT NULL AND ({ident(KEPT + name)} IS NULL OR {loses(_given_of(name), type_)}))"
         for name, type_ in types.items()
         if type_ != TEXT
+    }
+    # Spark may look at both sides of an AND beforehand; what is behind a CASE it leaves alone.
+    seen = (
+        f"CASE WHEN {ident(PLAIN + n)} IS NULL THEN {x} ELSE false END" if n in plain else x for n, x in lost.items()
     )
-    return f"{' OR '.join(lost) or 'false'} AS {_MORE}"
+    return f"{' OR '.join(seen) or 'false'} AS {_MORE}"
 
 
 def raw_record_if_needed(names: Iterable[str]) -> str:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _SILVER, _TOUCHED, _FRESH = "gold_silver", "gold_touched", "gold_fresh"
 # So many aggregated groups are held in memory: some 10 MB.
 _FEW_GROUPS = 100_000
-# The writer version of Delta tables without features.
-_PLAIN = 2
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def _merged_here(table: Table, gold: Gold, few: pa.Table) -> bool:
     import deltalake
 
     opened = table.opened()
-    if opened is None or opened.protocol().min_writer_version > _PLAIN:
+    if opened is None or not table.takes_plain_writes():
         return False
     if _columns(deltalake.Schema.from_arrow(few.schema)) != _columns(opened.schema()):
         return False

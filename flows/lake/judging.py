@@ -15,6 +15,7 @@ from flows.lake.expressions import (
     GIVEN,
     KEPT,
     METADATA,
+    PLAIN,
     RAW,
     RAW_RECORD,
     RESCUED,
@@ -60,20 +61,22 @@ def with_verdict(dataset: Dataset, read: DataFrame, there: Mapping[str, str], *,
     raw = _raw_names(read)
     types = bronze_types(dataset, raw, there)
     own = [name for name in read.columns if name in _OWN]
+    plain = _plain_in(read, types)
     kept = (
-        read.selectExpr(*own, *(f"{ident(name)} AS {ident(RAW + name)}" for name in raw))
-        .selectExpr("*", *given_columns(raw))
-        .selectExpr("*", *kept_columns(types))
+        read.selectExpr(*own, *(PLAIN + n for n in plain), *(f"{ident(name)} AS {ident(RAW + name)}" for name in raw))
+        .selectExpr("*", *given_columns(raw, plain))
+        .selectExpr("*", *kept_columns(types, plain))
     )
     # A hook may have put other values in their place.
     same = {name for name in raw if dataset.transform is None and is_as_kept(dataset, name, types[name])}
-    typed = _typed(dataset, kept.selectExpr("*", says_more(types)), types).drop(
-        *(GIVEN + name for name in raw), *(KEPT + name for name in same)
+    typed = _typed(dataset, kept.selectExpr("*", says_more(types, plain)), types).drop(
+        *(GIVEN + name for name in raw), *(KEPT + name for name in same), *(PLAIN + name for name in plain)
     )
     judged = _compact(typed).selectExpr("*", *verdict(dataset, with_rules=with_rules))
     kept_as = {name: name if name in same else (RAW if types[name] == TEXT else KEPT) + name for name in raw}
     back = {name: f"{ident(kept_as[name])} AS {ident(name)}" for name in raw}
-    return judged.selectExpr(*(back.get(name, name) for name in read.columns), raw_record_if_needed(types), *VERDICT)
+    columns = (name for name in read.columns if not name.startswith(PLAIN))
+    return judged.selectExpr(*(back.get(name, name) for name in columns), raw_record_if_needed(types), *VERDICT)
 
 
 def _compact(rows: DataFrame) -> DataFrame:
@@ -132,4 +135,9 @@ def _as_it_came(name: str, type_: str) -> str:
 
 
 def _raw_names(records: DataFrame) -> list[str]:
-    return [name for name in records.columns if name not in _OWN]
+    return [name for name in records.columns if name not in _OWN and not name.startswith(PLAIN)]
+
+
+def _plain_in(read: DataFrame, types: Mapping[str, str]) -> list[str]:
+    """The columns some of whose values were cast when the file was staged, to the type in which Bronze keeps them."""
+    return [name for name, type_ in types.items() if (PLAIN + name, type_) in read.dtypes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.lake.csv_columns import as_columns
 from flows.lake.datasets import Dataset
 from flows.lake.definitions import FORMATS
 from flows.lake.json_staging import first_fields, stage_json
@@ -15,7 +16,7 @@ def stage(path: Path, into: Path, dataset: Dataset) -> StagedFile:
     """A copy that Spark can read, in a directory that only this run uses; raises SourceError for what cannot be."""
     format_ = dataset.source.format_of(path)
     if format_ == "csv":
-        return stage_csv(path, into, dataset.source.separator)
+        return as_columns(stage_csv(path, into, dataset.source.separator), dataset)
     if format_ == "parquet":
         return stage_parquet(path, into)
     return stage_json(path, into, dataset, lines=format_ == "jsonl")

@@ -25,7 +25,8 @@ _CHUNK = 1 << 20
 class StagedFile:
     """A complete copy of a source. `ingest_id` identifies place and content together.
 
-    `header` are the names of the fields in their order; `layout` is how the copy is written.
+    `header` are the names of the fields in their order; `layout` is how the copy is written; `plain` the columns of the
+    layout `columns` whose values are all there as such.
     """
 
     uri: str
@@ -34,7 +35,8 @@ class StagedFile:
     path: Path
     header: tuple[str, ...]
     has_quotes: bool
-    layout: Literal["csv", "records", "parquet"] = "csv"
+    layout: Literal["csv", "records", "parquet", "columns"] = "csv"
+    plain: frozenset[str] = frozenset()
 
     @property
     def ingest_id(self) -> str:

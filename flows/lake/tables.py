@@ -26,6 +26,8 @@ _NOT_THERE = (
     "DELTA_TABLE_NOT_FOUND",
     "DELTA_SCHEMA_NOT_SET",
 )
+# The writer version of Delta tables without features.
+_PLAIN_WRITER = 2
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ class Table:
     def folder(self) -> Folder:
         """Where its files are."""
         return Folder(self.path)
+
+    def takes_plain_writes(self) -> bool:
+        """Whether a writer other than Spark may write the table: it is within reach, and asks no more of its writers
+        than a plain one, such as a change feed, or is not there yet."""
+        opened = self.opened()
+        if opened is None:
+            return self.for_readers is not None
+        return opened.protocol().min_writer_version <= _PLAIN_WRITER
 
     def opened(self, version: int | None = None) -> DeltaTable | None:
         """A version, the newest without one, for a reader other than Spark; None if the table is not there or out of

@@ -101,6 +101,10 @@ def test_no_fitting_dataset_is_an_error_that_lists_the_known_ones(datasets: dict
         ("a: {columns: {x: {required: true}}, keys: [x], partitions: {x: y}}", "partition 'x' is a column"),
         (GOLD + "charts: [{title: t, table: h, x: d, y: n}]}", "there is no Gold table 'h'"),
         (GOLD + "charts: [{title: t, table: g, x: d, y: z}]}", "g has no column 'z'"),
+        (
+            "a: {columns: {x: {required: true}}, keys: [x], source: {options: {sep: '||'}}}",
+            r"source: Value error, options.sep must be one character, such as ; or a tab; it is '\|\|'",
+        ),
     ],
 )
 def test_a_wrong_definition_is_named(tmp_path: Path, text: str, message: str) -> None:
