@@ -17,7 +17,7 @@ from flows.lake.bronze_types import TEXT
 from flows.lake.errors import LakeError
 from flows.lake.expressions import PLAIN, POSITION
 from flows.lake.staging import StagedFile
-from flows.lake.tables import Table, unglobbed
+from flows.lake.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,12 +51,12 @@ def append_columns(
         return
     types = dict(judged.dtypes)
     taken = {name: name for name in names if types[name] == TEXT} | {ROW_NUMBER: POSITION}
-    taken |= {name: PLAIN + name for name in names if name in staged.plain and types[name] != TEXT}
+    taken |= {name: PLAIN + name for name, type_ in staged.plain.items() if types[name] == type_}
     found = [name for name in judged.columns if name not in taken and name not in same]
     beside = staged.path.with_suffix(".judged")
     try:
         rows = judged.select(ROW_NUMBER, *found).write.mode("overwrite").option("compression", "none")
-        rows.parquet("file:" + unglobbed(str(beside)))
+        rows.parquet(f"file:{beside}")
         _write(put, joined(staged.path, beside, judged.columns, taken, same), new=there is None)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -139,16 +139,18 @@ def _as_judged(judged: Path) -> Iterator[pa.Table]:
     for part in sorted(judged.glob("part-*.parquet")):
         with ParquetFile(part, coerce_int96_timestamp_unit="us") as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE):
-                yield _with_zone(pa.Table.from_batches([batch]))
+                fields = (pa.field(field.name, _as_in_delta(field.type)) for field in batch.schema)
+                yield pa.Table.from_batches([batch]).cast(pa.schema(fields))
 
 
-def _with_zone(rows: pa.Table) -> pa.Table:
-    """Times as what they are, instants: Parquet's oldest kind of them does not say so."""
+def _as_in_delta(type_: pa.DataType) -> pa.DataType:
+    """Times as what they are, instants: Parquet's oldest kind of them does not say so. Lists as Spark's own writer
+    declares them, of what may be NULL."""
     import pyarrow as pa
 
-    zoned = pa.timestamp("us", "UTC")
-    fields = (pa.field(f.name, zoned) if pa.types.is_timestamp(f.type) else f for f in rows.schema)
-    return rows.cast(pa.schema(fields))
+    if pa.types.is_timestamp(type_):
+        return pa.timestamp("us", "UTC")
+    return pa.list_(type_.value_type) if pa.types.is_list(type_) else type_
 
 
 def _is_number(type_: pa.DataType) -> bool:

@@ -53,7 +53,8 @@ def as_columns(staged: StagedFile, dataset: Dataset) -> StagedFile:
             raise full from error
         raise
     staged.path.unlink()
-    plain = frozenset(layout.plain) - odd
+    types = plain_types(dataset, layout.names)
+    plain = {name: type_ for name, type_ in types.items() if name not in odd}
     return replace(staged, path=target, layout="columns", plain=plain)
 
 

@@ -140,4 +140,5 @@ def _raw_names(records: DataFrame) -> list[str]:
 
 def _plain_in(read: DataFrame, types: Mapping[str, str]) -> list[str]:
     """The columns some of whose values were cast when the file was staged, to the type in which Bronze keeps them."""
-    return [name for name, type_ in types.items() if (PLAIN + name, type_) in read.dtypes]
+    there = set(read.dtypes)
+    return [name for name, type_ in types.items() if (PLAIN + name, type_) in there]

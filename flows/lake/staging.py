@@ -10,8 +10,8 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -26,7 +26,7 @@ class StagedFile:
     """A complete copy of a source. `ingest_id` identifies place and content together.
 
     `header` are the names of the fields in their order; `layout` is how the copy is written; `plain` the columns of the
-    layout `columns` whose values are all there as such.
+    layout `columns` all of whose values are there as such, with their types.
     """
 
     uri: str
@@ -36,7 +36,7 @@ class StagedFile:
     header: tuple[str, ...]
     has_quotes: bool
     layout: Literal["csv", "records", "parquet", "columns"] = "csv"
-    plain: frozenset[str] = frozenset()
+    plain: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ingest_id(self) -> str:
@@ -109,7 +109,7 @@ def read_header(path: Path, separator: str) -> list[str]:
         raise SourceError(f"{path.name}: the file is empty")
     if not has_row:
         raise SourceError(f"{path.name}: the file has a header and no row")
-    return [field.strip() for field in header]
+    return [name.strip() for name in header]
 
 
 def hash_file(path: Path) -> str:

@@ -58,7 +58,7 @@ def test_a_regular_file_becomes_columns(tmp_path: Path, content: str) -> None:
     ]
     assert [(str(row["_plain_price"]), row["_plain_size"]) for row in rows] == [("1.50", 7), ("None", None)]
     # A price that is absent is plainly so; `n/a` is Spark's to judge.
-    assert file.plain == {"price"}
+    assert file.plain == {"price": "decimal(8,2)"}
 
 
 IRREGULAR = {
@@ -77,7 +77,7 @@ IRREGULAR = {
 @pytest.mark.parametrize("why", IRREGULAR)
 def test_any_other_is_left_to_spark(tmp_path: Path, why: str) -> None:
     file = staged(tmp_path, IRREGULAR[why])
-    assert (file.layout, file.path.suffix, file.plain) == ("csv", ".csv", frozenset())
+    assert (file.layout, file.path.suffix, file.plain) == ("csv", ".csv", {})
     assert file.path.read_bytes() == IRREGULAR[why].encode()
     assert list(file.path.parent.iterdir()) == [file.path]
 

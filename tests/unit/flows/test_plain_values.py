@@ -15,8 +15,9 @@ from flows.lake.plain_values import PlainValues
 TEXTS: dict[str, dict[str | None, Any]] = {
     "decimal(6,2)": {
         "1": Decimal("1.00"), "1.5": Decimal("1.50"), "-0.25": Decimal("-0.25"), "007.10": Decimal("7.10"),
-        "1234.56": Decimal("1234.56"), "12345": None, "1.234": None, "1.500": Decimal("1.50"), "1e2": None, "15e-1": None, "+1": None,
-        " 1": None, "1 ": None, "1,5": None, "": None, "-": None, ".": None, "n/a": None, "NaN": None, "1.2.3": None,
+        "1234.56": Decimal("1234.56"), "12345": None, "1.234": None, "1.500": Decimal("1.50"), "1e2": None,
+        "15e-1": None, "+1": None, " 1": None, "1 ": None, "1,5": None, "": None, "-": None, ".": None, "n/a": None,
+        "NaN": None, "1.2.3": None,
         "--1": None, "1-2": None, "1/2": None, "١": None, None: None,
     },
     "decimal(20,0)": {"12345678901234567890": Decimal("12345678901234567890"), "1.0": Decimal(1), "1.5": None},
