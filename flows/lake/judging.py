@@ -72,7 +72,9 @@ def with_verdict(dataset: Dataset, read: DataFrame, there: Mapping[str, str], *,
     typed = _typed(dataset, kept.selectExpr("*", says_more(types, plain)), types).drop(
         *(GIVEN + name for name in raw), *(KEPT + name for name in same), *(PLAIN + name for name in plain)
     )
-    judged = _compact(typed).selectExpr("*", *verdict(dataset, with_rules=with_rules))
+    # What is plain came as such a number.
+    rows = typed if plain else _compact(typed)
+    judged = rows.selectExpr("*", *verdict(dataset, with_rules=with_rules))
     kept_as = {name: name if name in same else (RAW if types[name] == TEXT else KEPT) + name for name in raw}
     back = {name: f"{ident(kept_as[name])} AS {ident(name)}" for name in raw}
     columns = (name for name in read.columns if not name.startswith(PLAIN))
