@@ -128,11 +128,12 @@ def _blocks(copy: Path) -> Iterator[tuple[int, bytes]]:
             raise _IrregularError
         while block := lines.read(_BLOCK):
             rest = lines.readline(_BLOCK)
+            block += rest
             # Arrow would take a mark of the byte order for its own; a line that goes on would be two.
-            if not _has_plain_ends(block + rest) or block.startswith(codecs.BOM_UTF8) or len(rest) == _BLOCK:
+            if not _has_plain_ends(block) or block.startswith(codecs.BOM_UTF8) or len(rest) == _BLOCK:
                 raise _IrregularError
-            yield row, block + rest
-            row += block.count(b"\n") + rest.count(b"\n")
+            yield row, block
+            row += block.count(b"\n")
 
 
 def _has_plain_ends(lines: bytes) -> bool:

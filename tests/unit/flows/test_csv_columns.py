@@ -104,6 +104,12 @@ def test_many_blocks_come_in_their_order(tmp_path: Path, monkeypatch: pytest.Mon
     assert rows["_plain_size"].to_pylist() == list(range(2000))
 
 
+def test_a_block_of_empty_lines_has_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_columns, "_BLOCK", 20)
+    file = staged(tmp_path, "symbol,price,size\na,1,2\n" + "\n" * 60 + "b,3,4\n" + "\n" * 60)
+    assert parquet.read_table(file.path)["symbol"].to_pylist() == ["a", "b"]
+
+
 def test_a_line_that_is_longer_than_a_block_is_not_cut_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_columns, "_BLOCK", 20)
     file = staged(tmp_path, "symbol,price,size\na,1," + "2" * 50 + "\n")
