@@ -91,7 +91,7 @@ def test_a_flow_that_failed_after_all_its_retries_is_critical(lab: Lab, away: so
     assert (firing["severity"], firing["annotations"]["run_id"]) == ("critical", run_id)
     assert "ConnectionRefusedError" in firing["description"]
     assert {"run_url", "trace_url", "dashboard_url", "runbook"} <= set(firing["annotations"])
-    # At least what the earlier tries left in the log; if Prefect was too slow to tell, the monitor says so of this run.
+    # At least what the earlier tries left in the log; if Prefect was too slow with it, the monitor says so of this run.
     quoted = firing["annotations"].get("log")
     assert without_log(lab, run_id) if quoted is None else "ConnectionRefusedError" in quoted
     told(lab, firing["annotations"]["run_name"], "firing", "critical")

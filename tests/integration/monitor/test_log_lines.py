@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 
 import httpx
+from structlog.testing import capture_logs
 
 from datalab.runtime.clock import SystemClock
 from services.monitor.log_lines import PrefectLogs
@@ -31,6 +32,12 @@ async def test_the_last_lines_of_each_run_come_from_prefect(prefect_api_url: str
         )
         assert found == dict.fromkeys(sorted(runs), "09:00:00 Beginning\n09:00:01 Finished with password=***")
         assert await logs.of([]) == {}
+        # Whose alert goes without lines is told, as whoever reads the alert may look for them.
+        unknown = str(uuid.uuid4())
+        with capture_logs() as said:
+            assert set(await logs.of([*runs, unknown])) == set(runs)
+        assert [(line["event"], line["runs"]) for line in said] == [("alert.without_log", [unknown])]
+        assert "no lines of it so far" in said[0]["reason"]
 
 
 async def test_a_server_that_hangs_holds_up_one_alert_for_a_moment_and_the_next_not_at_all() -> None:
