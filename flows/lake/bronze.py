@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flows.lake.bronze_columns import Put, append_columns
+from flows.lake.bronze_columns import Append, append_columns
 from flows.lake.datasets import INGESTED_AT, Dataset
 from flows.lake.errors import SourceError
 from flows.lake.expressions import FAULT, METADATA, PLAIN, POSITION, RESCUED, RULES, rules_mark
@@ -65,8 +65,8 @@ def append_file(
     application = f"bronze:{staged.ingest_id}"
     if staged.layout == "columns" and table.takes_plain_writes():
         same = _same_in_each(staged, origin, now, rules_mark(dataset, with_rules=with_rules))
-        put = Put(table, application, _STATISTICS)
-        append_columns(put, staged, judged, dataset.canonical_names(staged.header), same)
+        append = Append(table, application, _STATISTICS)
+        append_columns(append, staged, judged, dataset.canonical_names(staged.header), same)
     else:
         _append_by_spark(table, judged, application)
     version = table.written_version(spark)

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-ROW_NUMBER = "_row_number"
+_ROW_NUMBER = "_row_number"
 _ROWS_AT_ONCE = 64 * 1024
 # Spark shares a file among its tasks by these.
 _ROWS_OF_A_GROUP = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Put:
-    """An append: to which table, as whose doing, and with statistics of which columns if the table is new."""
+class Append:
+    """To which table, as whose doing, and with statistics of which columns if the table is new."""
 
     table: Table
     application: str
@@ -39,30 +39,30 @@ class Put:
 
 
 def append_columns(
-    put: Put, staged: StagedFile, judged: DataFrame, names: Iterable[str], same: Mapping[str, pa.Scalar]
+    append: Append, staged: StagedFile, judged: DataFrame, names: Iterable[str], same: Mapping[str, pa.Scalar]
 ) -> None:
     """Append the records, unless the table's log says that this application has done so. Hold the dataset.
 
     `judged` are the records as Bronze keeps them, `names` the columns of the file in its order, `same` what is the same
     in each record. Raises LakeError, with nothing appended, if Spark's rows are not the staged ones.
     """
-    there = put.table.opened()
-    if there is not None and there.transaction_version(put.application) is not None:
+    there = append.table.opened()
+    if there is not None and there.transaction_version(append.application) is not None:
         return
     types = dict(judged.dtypes)
-    taken = {name: name for name in names if types[name] == TEXT} | {ROW_NUMBER: POSITION}
+    taken = {name: name for name in names if types[name] == TEXT} | {_ROW_NUMBER: POSITION}
     taken |= {name: PLAIN + name for name, type_ in staged.plain.items() if types[name] == type_}
     found = [name for name in judged.columns if name not in taken and name not in same]
     beside = staged.path.with_suffix(".judged")
     try:
-        rows = judged.select(ROW_NUMBER, *found).write.mode("overwrite").option("compression", "none")
+        rows = judged.select(_ROW_NUMBER, *found).write.mode("overwrite").option("compression", "none")
         rows.parquet(f"file:{beside}")
-        _write(put, joined(staged.path, beside, judged.columns, taken, same), new=there is None)
+        _write(append, joined(staged.path, beside, judged.columns, taken, same), new=there is None)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _write(put: Put, rows: Iterator[pa.Table], *, new: bool) -> None:
+def _write(append: Append, rows: Iterator[pa.Table], *, new: bool) -> None:
     import pyarrow as pa
     from deltalake import ColumnProperties, CommitProperties, Transaction, WriterProperties, write_deltalake
 
@@ -76,20 +76,20 @@ def _write(put: Put, rows: Iterator[pa.Table], *, new: bool) -> None:
     # As Spark's writer finds out by trying: numbers are mostly too many for a dictionary.
     numbers = [field.name for field in first.schema if _is_number(field.type)]
     plainly = ColumnProperties(dictionary_enabled=False)
-    location, options = put.table.for_readers or (put.table.path, {})
+    location, options = append.table.for_readers or (append.table.path, {})
     write_deltalake(
         location,
         pa.RecordBatchReader.from_batches(first.schema, batches()),
         mode="append",
         schema_mode="merge",
-        configuration={"delta.dataSkippingStatsColumns": put.statistics} if new else None,
+        configuration={"delta.dataSkippingStatsColumns": append.statistics} if new else None,
         storage_options=options,
         writer_properties=WriterProperties(
             compression="SNAPPY",
             max_row_group_size=_ROWS_OF_A_GROUP,
             column_properties=dict.fromkeys(numbers, plainly),
         ),
-        commit_properties=CommitProperties(app_transactions=[Transaction(put.application, 1)]),
+        commit_properties=CommitProperties(app_transactions=[Transaction(append.application, 1)]),
     )
 
 
@@ -104,7 +104,7 @@ def joined(
     with ParquetFile(staged) as file:
         as_staged = file.iter_batches(_ROWS_AT_ONCE, columns=list(taken.values()))
         for batch, found in _in_step(as_staged, _as_judged(judged)):
-            if not found[ROW_NUMBER].combine_chunks().equals(batch[POSITION]):
+            if not found[_ROW_NUMBER].combine_chunks().equals(batch[POSITION]):
                 raise LakeError(f"{judged}: Spark's rows are not in the order of the staged ones; nothing was written")
             values = {name: found[name] for name in found.column_names}
             values |= {name: batch[source] for name, source in taken.items()}

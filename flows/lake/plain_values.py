@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
-# From "-" to "9" there is besides the digits only what no cast takes for a part of a number.
+# From "-" to "9": the sign, the point and the digits, and the slash, which no cast takes.
 _FIRST, _LAST = ord("-"), ord("9")
 
 

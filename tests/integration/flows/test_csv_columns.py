@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from flows.config import FlowSettings
-from flows.lake import csv_columns
+from flows.lake import bronze_columns, csv_columns
 from flows.lake.bronze import Appended, Origin, append_file
 from flows.lake.datasets import Dataset
 from flows.lake.loading import stage
@@ -124,6 +124,28 @@ def test_again_adds_nothing_by_either_way(lake: LakeView, spark: SparkSession) -
     first = appended(spark, lake, path, "odd", as_columns=True)
     assert appended(spark, lake, path, "odd", as_columns=True) == first
     assert appended(spark, lake, path, "odd", as_columns=False) == first
+
+
+def test_what_ended_before_its_commit_left_nothing_and_is_done_again(
+    lake: LakeView, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lake.put("odd.csv", content(odd_rows()))
+    with monkeypatch.context() as patch:
+        patch.setattr(bronze_columns, "joined", ended)
+        # As after kill -9, what Spark found out stays.
+        patch.setattr(bronze_columns.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(InterruptedError):
+            appended(spark, lake, path, "odd", as_columns=True)
+    left = list((lake.root / "_work" / "odd").glob("*.judged"))
+    assert len(left) == 1
+    assert not lake.has("bronze/odd")
+    appended(spark, lake, path, "odd", as_columns=True)
+    assert len(records(spark, lake, "odd")) == 1 + 2 * len(TEXTS)
+    assert not left[0].exists()
+
+
+def ended(*_: object) -> Iterator[object]:
+    raise InterruptedError
 
 
 def test_a_table_that_asks_more_of_its_writers_is_sparks(lake: LakeView, spark: SparkSession) -> None:
